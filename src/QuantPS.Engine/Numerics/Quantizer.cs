@@ -1,0 +1,109 @@
+using System.Runtime.CompilerServices;
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Engine.Numerics;
+
+/// <summary>float32 to integers and back: the normative scalar rules.</summary>
+public static class Quantizer
+{
+    /// <summary>PyTorch: q = clamp(rne(x * f32(1/scale)) + zp). Multiplies by the float32 reciprocal, rounds, then adds the zero point.</summary>
+    /// <remarks>Source: aten/native/quantized/AffineQuantizerBase.cpp quantize_val. NaN gives <paramref name="min"/>; what is too big or small
+    /// saturates (the kernels of PyTorch disagree among themselves there, see <see cref="QuantizeCompat"/>).</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int QuantizeTorch(float x, float inverseScale, int zeroPoint, int min, int max)
+    {
+        float r = Rounding.HalfToEven(x * inverseScale) + zeroPoint;
+        if (!(r > min))
+            return min;
+        return r >= max ? max : (int)r;
+    }
+
+    /// <summary>ONNX QuantizeLinear: q = saturate(rne(x / scale) + zp). Divides.</summary>
+    /// <remarks>Source: onnx docs/Operators.md, QuantizeLinear; ONNX Runtime core/mlas/lib/quantize.cpp. NaN gives <paramref name="min"/>.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int QuantizeOnnx(float x, float scale, int zeroPoint, int min, int max)
+    {
+        float r = Rounding.HalfToEven(x / scale) + zeroPoint;
+        if (!(r > min))
+            return min;
+        return r >= max ? max : (int)r;
+    }
+
+    /// <summary>scale * (q - zp), one float32 multiplication. The difference is exact for 8 bits; for qint32 it is rounded to float32 once.</summary>
+    /// <remarks>Source: AffineQuantizerBase.cpp dequantize_val; the per-channel kernel multiplies in double and rounds once, which is the same for float32 scales.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Dequantize(int q, float scale, int zeroPoint) => scale * (float)((long)q - zeroPoint);
+
+    /// <summary>Quantizes a tensor by the rule of the profile's family: torch multiplies by the reciprocal, ONNX divides.</summary>
+    /// <param name="tensor">float32, any shape.</param>
+    /// <param name="qparams">Per tensor, or per channel along its axis.</param>
+    /// <param name="onnxRule">True for ONNX's division.</param>
+    /// <exception cref="QuantException">ShapeMismatch: the number of scales is not the number of channels.</exception>
+    public static QuantizedTensor Quantize(Tensor tensor, QParams qparams, bool onnxRule = false)
+    {
+        qparams.CheckFits(tensor.Dims);
+        QuantizedTensor result = new(tensor.Shape, new AlignedBuffer<byte>(checked(tensor.Length * qparams.DType.SizeBytes())).Memory, qparams) { Source = tensor.Source, Name = tensor.Name };
+        ReadOnlySpan<float> x = tensor.Span;
+        if (!qparams.IsPerChannel)
+        {
+            QuantizeSlice(x, result, 0, qparams.Scales[0], qparams.ZeroPoints[0], onnxRule);
+            return result;
+        }
+        (int outer, int channels, int inner) = TensorShape.Split(tensor.Dims, qparams.Axis);
+        for (int o = 0; o < outer; o++)
+        {
+            for (int c = 0; c < channels; c++)
+            {
+                int start = (o * channels + c) * inner;
+                QuantizeSlice(x.Slice(start, inner), result, start, qparams.Scales[c], qparams.ZeroPoints[c], onnxRule);
+            }
+        }
+        return result;
+    }
+
+    private static void QuantizeSlice(ReadOnlySpan<float> x, QuantizedTensor result, int start, float scale, int zeroPoint, bool onnxRule)
+    {
+        (int min, int max) = result.DType.Range();
+        float inverse = 1f / scale;
+        if (result.DType == QDType.QInt32)
+        {
+            Span<int> y = result.Ints.Slice(start, x.Length);
+            for (int i = 0; i < x.Length; i++)
+                y[i] = onnxRule ? QuantizeOnnx(x[i], scale, zeroPoint, min, max) : QuantizeTorch(x[i], inverse, zeroPoint, min, max);
+            return;
+        }
+        Span<byte> b = result.Bytes.Slice(start, x.Length);
+        if (onnxRule)
+        {
+            for (int i = 0; i < x.Length; i++)
+                b[i] = unchecked((byte)QuantizeOnnx(x[i], scale, zeroPoint, min, max));
+        }
+        else
+        {
+            for (int i = 0; i < x.Length; i++)
+                b[i] = unchecked((byte)QuantizeTorch(x[i], inverse, zeroPoint, min, max));
+        }
+    }
+
+    /// <summary>Integers back to float32.</summary>
+    public static Tensor Dequantize(QuantizedTensor tensor)
+    {
+        Tensor result = new(tensor.Shape, new AlignedBuffer<float>(tensor.Length).Memory) { Source = tensor.Source, Name = tensor.Name };
+        Span<float> y = result.Span;
+        QParams p = tensor.QParams;
+        (int outer, int channels, int inner) = p.IsPerChannel ? TensorShape.Split(tensor.Dims, p.Axis) : (1, 1, tensor.Length);
+        for (int o = 0; o < outer; o++)
+        {
+            for (int c = 0; c < channels; c++)
+            {
+                int start = (o * channels + c) * inner;
+                float scale = p.Scales[c];
+                int zeroPoint = p.ZeroPoints[c];
+                for (int i = start; i < start + inner; i++)
+                    y[i] = Dequantize(tensor.GetInteger(i), scale, zeroPoint);
+            }
+        }
+        return result;
+    }
+}

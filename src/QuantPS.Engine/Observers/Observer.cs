@@ -1,0 +1,68 @@
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Engine.Observers;
+
+/// <summary>Watches tensors go by, keeps statistics of constant size, and turns them into quantization parameters.</summary>
+/// <remarks>Not thread-safe: observe from one thread, or one observer a thread and <see cref="Merge"/>. An empty tensor is ignored.</remarks>
+public abstract class Observer
+{
+    protected Observer(ObserverSpec spec) => Spec = spec;
+
+    /// <summary>The arguments it was made from.</summary>
+    public ObserverSpec Spec { get; }
+
+    /// <summary>Number of non-empty tensors seen.</summary>
+    public long BatchCount { get; private set; }
+
+    /// <summary>Number of elements seen.</summary>
+    public long ElementCount { get; private set; }
+
+    /// <summary>False until a non-empty tensor was seen; then <see cref="CalculateQParams"/> gives scale 1, zero point 0.</summary>
+    public bool HasObserved => BatchCount > 0;
+
+    /// <summary>Observes one tensor.</summary>
+    /// <param name="data">float32, row-major.</param>
+    /// <param name="shape">Its shape; only per-channel observers look at it.</param>
+    public void Observe(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    {
+        if (data.IsEmpty)
+            return;
+        ObserveCore(data, shape);
+        BatchCount++;
+        ElementCount += data.Length;
+    }
+
+    public void Observe(Tensor tensor) => Observe(tensor.Span, tensor.Dims);
+
+    /// <summary>Takes another observer's statistics in, as if this one had seen its tensors too.</summary>
+    /// <exception cref="QuantException">InvalidArgument: the other one was made with other arguments; InvalidOperation kinds where the mathematics has no merge.</exception>
+    public void Merge(Observer other)
+    {
+        if (other.Spec != Spec)
+            throw new QuantException(ErrorIds.InvalidArgument, $"Statistics of {other.Spec} cannot be merged into those of {Spec}: observe with the same arguments.");
+        if (!other.HasObserved)
+            return;
+        MergeCore(other);
+        BatchCount += other.BatchCount;
+        ElementCount += other.ElementCount;
+    }
+
+    /// <summary>The parameters by the rule of PyTorch's calculate_qparams.</summary>
+    /// <exception cref="QuantException">NotANumber: NaN was seen. ObserverHasNoRange: the observer keeps none.</exception>
+    public abstract QParams CalculateQParams();
+
+    /// <summary>Smallest values seen: one per tensor, one per channel; empty before the first.</summary>
+    public abstract ReadOnlySpan<float> MinValues { get; }
+
+    /// <summary>Largest values seen.</summary>
+    public abstract ReadOnlySpan<float> MaxValues { get; }
+
+    /// <summary>The spread of the values in equal bins between the smallest and the largest; empty where the observer keeps none.</summary>
+    public virtual ReadOnlySpan<float> Histogram => default;
+
+    protected abstract void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape);
+
+    protected abstract void MergeCore(Observer other);
+}

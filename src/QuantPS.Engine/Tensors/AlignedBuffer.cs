@@ -1,0 +1,50 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace QuantPS.Engine.Tensors;
+
+/// <summary>A block of <typeparamref name="T"/> whose first element lies on a 64-byte boundary (a cache line, a 512-bit vector) and never moves.</summary>
+/// <remarks>Small blocks live on the ordinary heap without alignment: pinning a thousand tiny tensors costs more than an unaligned load.</remarks>
+public sealed class AlignedBuffer<T> where T : unmanaged
+{
+    /// <summary>Alignment of the first element, in bytes.</summary>
+    public const int AlignmentBytes = 64;
+
+    private const int PinFromBytes = 4096;
+    private readonly T[] array;
+    private readonly int start;
+
+    /// <summary>Allocates <paramref name="length"/> elements, all zero.</summary>
+    public AlignedBuffer(int length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        Length = length;
+        int size = Unsafe.SizeOf<T>();
+        if ((long)length * size < PinFromBytes)
+        {
+            array = new T[length];
+            return;
+        }
+        array = GC.AllocateArray<T>(checked(length + AlignmentBytes / size), pinned: true);
+        unsafe
+        {
+            nint address = (nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(array));
+            nint pad = (AlignmentBytes - address % AlignmentBytes) % AlignmentBytes;
+            start = (int)(pad / size);
+        }
+    }
+
+    /// <summary>Wraps an array as it is, without copying and without alignment.</summary>
+    public AlignedBuffer(T[] data)
+    {
+        array = data;
+        Length = data.Length;
+    }
+
+    /// <summary>Number of elements.</summary>
+    public int Length { get; }
+
+    public Span<T> Span => array.AsSpan(start, Length);
+
+    public Memory<T> Memory => array.AsMemory(start, Length);
+}

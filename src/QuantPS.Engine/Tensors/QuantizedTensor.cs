@@ -1,0 +1,129 @@
+using System.Runtime.InteropServices;
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Numerics;
+
+namespace QuantPS.Engine.Tensors;
+
+/// <summary>Integers with the parameters that give them meaning: real value = scale * (integer - zero point).</summary>
+/// <remarks>Row-major; quint8 and qint8 take one byte an element, qint32 four. Not enumerable, as <see cref="Tensor"/>.</remarks>
+public sealed class QuantizedTensor
+{
+    private readonly int[] shape;
+    private readonly Memory<byte> bytes;
+
+    /// <summary>Wraps the raw little-endian bytes of the integers (not copied).</summary>
+    /// <exception cref="QuantException">ShapeMismatch: the bytes or the parameters do not fit the shape.</exception>
+    public QuantizedTensor(int[] shape, Memory<byte> bytes, QParams qparams)
+    {
+        int count = TensorShape.Count(shape);
+        if (bytes.Length != (long)count * qparams.DType.SizeBytes())
+            throw new QuantException(ErrorIds.ShapeMismatch, $"{bytes.Length / qparams.DType.SizeBytes()} integers cannot fill the shape [{TensorShape.Format(shape)}], which has {count} elements.");
+        qparams.CheckFits(shape);
+        this.shape = (int[])shape.Clone();
+        this.bytes = bytes;
+        QParams = qparams;
+    }
+
+    /// <summary>Allocates a tensor of zero integers (which are not zeros of the real line unless the zero point is 0).</summary>
+    public static QuantizedTensor Allocate(int[] shape, QParams qparams) =>
+        new(shape, new AlignedBuffer<byte>(checked(TensorShape.Count(shape) * qparams.DType.SizeBytes())).Memory, qparams);
+
+    /// <summary>From known integers.</summary>
+    /// <exception cref="QuantException">InvalidArgument: an integer outside the dtype's range; ShapeMismatch.</exception>
+    public static QuantizedTensor FromIntegers(ReadOnlySpan<int> integers, int[] shape, QParams qparams)
+    {
+        int count = TensorShape.Count(shape);
+        if (integers.Length != count)
+            throw new QuantException(ErrorIds.ShapeMismatch, $"{integers.Length} integers cannot fill the shape [{TensorShape.Format(shape)}], which has {count} elements.");
+        QuantizedTensor t = Allocate(shape, qparams);
+        (int min, int max) = qparams.DType.Range();
+        for (int i = 0; i < integers.Length; i++)
+        {
+            if (integers[i] < min || integers[i] > max)
+                throw new QuantException(ErrorIds.InvalidArgument, $"Integer {integers[i]} at position {i} does not fit {qparams.DType.TorchName()}, {min} to {max}.");
+            t.SetInteger(i, integers[i]);
+        }
+        return t;
+    }
+
+    /// <summary>Sizes of the dimensions (a copy).</summary>
+    public int[] Shape => (int[])shape.Clone();
+
+    /// <summary>Sizes of the dimensions, without copying.</summary>
+    public ReadOnlySpan<int> Dims => shape;
+
+    public int Rank => shape.Length;
+
+    /// <summary>Number of elements.</summary>
+    public int Length => bytes.Length / DType.SizeBytes();
+
+    /// <summary>Scale, zero point, dtype, scheme and axis together.</summary>
+    public QParams QParams { get; }
+
+    public QDType DType => QParams.DType;
+
+    public QScheme Scheme => QParams.Scheme;
+
+    /// <summary>The dimension along which scales differ; -1 per tensor.</summary>
+    public int Axis => QParams.Axis;
+
+    /// <summary>A double per tensor, a double[] per channel; float32 values with all their digits.</summary>
+    public object Scale => QParams.Scale;
+
+    /// <summary>An int per tensor, an int[] per channel.</summary>
+    public object ZeroPoint => QParams.ZeroPoint;
+
+    /// <summary>Where the tensor came from, if it was quantized from one that had a source.</summary>
+    public string? Source { get; init; }
+
+    /// <summary>Name of the graph value it is, when it came out of a model.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>The raw storage: one byte an element, or four (little-endian) for qint32.</summary>
+    public Span<byte> Bytes => bytes.Span;
+
+    /// <summary>The raw storage.</summary>
+    public Memory<byte> Memory => bytes;
+
+    /// <summary>The storage of a qint8 tensor.</summary>
+    public Span<sbyte> SBytes => MemoryMarshal.Cast<byte, sbyte>(bytes.Span);
+
+    /// <summary>The storage of a qint32 tensor.</summary>
+    public Span<int> Ints => MemoryMarshal.Cast<byte, int>(bytes.Span);
+
+    /// <summary>The raw integers, row-major: byte[] for quint8, sbyte[] for qint8, int[] for qint32. PyTorch's int_repr().</summary>
+    public Array IntRepr() => DType switch
+    {
+        QDType.QUInt8 => bytes.ToArray(),
+        QDType.QInt8 => SBytes.ToArray(),
+        _ => Ints.ToArray(),
+    };
+
+    /// <summary>The integer at a row-major position.</summary>
+    public int GetInteger(int position) => DType switch
+    {
+        QDType.QUInt8 => bytes.Span[position],
+        QDType.QInt8 => (sbyte)bytes.Span[position],
+        _ => Ints[position],
+    };
+
+    /// <summary>Writes an integer that is known to fit the dtype.</summary>
+    internal void SetInteger(int position, int value)
+    {
+        if (DType == QDType.QInt32)
+            Ints[position] = value;
+        else
+            bytes.Span[position] = unchecked((byte)value);
+    }
+
+    /// <summary>The integer at an index. Negative indices count from the end.</summary>
+    public int this[params int[] index] => GetInteger(TensorShape.Offset(shape, index));
+
+    /// <summary>Back to float32: scale * (integer - zero point).</summary>
+    public Tensor Dequantize() => Quantizer.Dequantize(this);
+
+    /// <summary>The same integers and parameters under another shape (per tensor only; per channel the axis would lose its meaning).</summary>
+    public QuantizedTensor Reshape(params int[] newShape) => new(newShape, bytes, QParams) { Source = Source, Name = Name };
+
+    public override string ToString() => $"QuantizedTensor [{TensorShape.Format(shape)}] {QParams}";
+}
