@@ -9,7 +9,4 @@ public enum EngineKind
     OneDnn,
     Qnnpack,
     OnnxRuntime,
-
-    /// <summary>oneDNN 2.6 as torch 1.13 used it; another association of the scales than oneDNN 3.</summary>
-    OneDnn2,
 }

@@ -2,13 +2,6 @@ using QuantPS.Engine.Numerics;
 
 namespace QuantPS.Engine.Observers;
 
-/// <summary>Whose HistogramObserver: the algorithm changed between PyTorch 1.13 and 2.x.</summary>
-public enum TorchVersion
-{
-    V2,
-    V1_13,
-}
-
 /// <summary>An observer with its arguments, not yet made: PyTorch's Observer.with_args(...). Immutable.</summary>
 public sealed record ObserverSpec
 {

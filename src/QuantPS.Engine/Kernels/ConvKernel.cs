@@ -1,0 +1,26 @@
+namespace QuantPS.Engine.Kernels;
+
+/// <summary>A convolution kernel with its packed weights: made once per layer, run many times, from any thread.</summary>
+public abstract class ConvKernel
+{
+    /// <summary>What -Verbose shows.</summary>
+    public abstract string Name { get; }
+
+    /// <param name="input">8-bit activations [N, C, spatial...], row-major.</param>
+    /// <param name="batch">N.</param>
+    /// <param name="inputSpatial">Spatial sizes, as many as the geometry has.</param>
+    /// <param name="output">Receives [N, O, output spatial...], row-major.</param>
+    public abstract void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output);
+}
+
+/// <summary>A matrix-product kernel with its packed weights.</summary>
+public abstract class LinearKernel
+{
+    /// <summary>What -Verbose shows.</summary>
+    public abstract string Name { get; }
+
+    /// <param name="input">8-bit activations [rows, in], row-major.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="output">Receives [rows, out], row-major.</param>
+    public abstract void Run(ReadOnlyMemory<byte> input, int rows, Memory<byte> output);
+}

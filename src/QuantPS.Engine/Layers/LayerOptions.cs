@@ -1,0 +1,19 @@
+using QuantPS.Engine.Numerics;
+
+namespace QuantPS.Engine.Layers;
+
+/// <summary>What a quantized layer can be told beside its numbers.</summary>
+public sealed record LayerOptions
+{
+    /// <summary>For messages and views.</summary>
+    public string Name { get; init; } = "";
+
+    /// <summary>A fused ReLU: outputs are clamped at the zero point.</summary>
+    public bool Relu { get; init; }
+
+    /// <summary>Reproduce the engine's own defects (FBGEMM's depthwise int16 saturation, QNNPACK's bias through a float).</summary>
+    public bool Compat { get; init; }
+
+    /// <summary>Whose PyTorch: it decides between oneDNN 3 and 2.6.</summary>
+    public TorchVersion TorchVersion { get; init; } = TorchVersion.V2;
+}

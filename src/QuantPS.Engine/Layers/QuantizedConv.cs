@@ -1,0 +1,120 @@
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
+using QuantPS.Engine.Kernels.Reference;
+using QuantPS.Engine.Kernels.Selection;
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Numerics.Requantization;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Engine.Layers;
+
+/// <summary>A quantized convolution, PyTorch's quantized.Conv1d/2d/3d and their ReLU forms.</summary>
+public sealed class QuantizedConv : QuantizedWeightLayer
+{
+    private readonly Plan own;
+    private Plan? last;
+
+    /// <param name="weight">qint8 [O, I / groups, kernel...], per tensor or per channel along axis 0.</param>
+    /// <param name="bias">float32 [O], or null.</param>
+    /// <param name="geometry">Window, stride, padding, dilation, groups.</param>
+    /// <param name="input">8-bit parameters that inputs are expected in.</param>
+    /// <param name="output">8-bit parameters of the result.</param>
+    /// <param name="engine">Whose arithmetic.</param>
+    /// <param name="options">Name, ReLU, compat.</param>
+    /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType, AsymmetricWeightRefused, InvalidRequantizationScale, InvalidForcedKernel.</exception>
+    public QuantizedConv(QuantizedTensor weight, float[]? bias, ConvGeometry geometry, QParams input, QParams output, EngineKind engine = EngineKind.X86, LayerOptions? options = null)
+        : base(weight, bias, input, output, engine, options ?? new LayerOptions(), isConv: true, geometry.Groups)
+    {
+        Geometry = geometry;
+        if (weight.Rank != geometry.SpatialRank + 2)
+            throw new QuantException(ErrorIds.ShapeMismatch, $"{Label}: the weight [{TensorShape.Format(weight.Dims)}] must be [output channels, input channels / groups, {geometry.SpatialRank} kernel sizes].", weight);
+        for (int d = 0; d < geometry.SpatialRank; d++)
+        {
+            if (weight.Dims[d + 2] != geometry.Kernel[d])
+                throw new QuantException(ErrorIds.ShapeMismatch, $"{Label}: the weight [{TensorShape.Format(weight.Dims)}] does not have the kernel [{TensorShape.Format(geometry.Kernel)}].", weight);
+        }
+        if (OutputChannels % geometry.Groups != 0)
+            throw new QuantException(ErrorIds.ShapeMismatch, $"{Label}: {OutputChannels} output channels cannot be split into {geometry.Groups} groups.", weight);
+        own = MakePlan(input);
+    }
+
+    public ConvGeometry Geometry { get; }
+
+    public int InputChannels => Weight.Dims[1] * Geometry.Groups;
+
+    /// <inheritdoc/>
+    public override string KernelName => own.Kernel.Name;
+
+    /// <inheritdoc/>
+    public override Requantizer Requantizer => own.Problem.Requantizer;
+
+    /// <inheritdoc/>
+    public override QuantizedTensor Run(QuantizedTensor x)
+    {
+        int[] outputShape = OutputShape(x);
+        Plan plan = PlanFor(x.QParams);
+        QuantizedTensor y = new(outputShape, new AlignedBuffer<byte>(TensorShape.Count(outputShape)).Memory, OutputQParams) { Source = x.Source };
+        plan.Kernel.Run(x.Memory, x.Dims[0], x.Dims[2..].ToArray(), y.Memory);
+        return y;
+    }
+
+    /// <summary>Shape of the result for an input, which is checked.</summary>
+    /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType.</exception>
+    public int[] OutputShape(QuantizedTensor x)
+    {
+        CheckActivation(x.QParams, "input");
+        if (x.Rank != Geometry.SpatialRank + 2 || x.Dims[1] != InputChannels)
+            throw new QuantException(ErrorIds.ShapeMismatch, $"{Label} expects [N, {InputChannels}, {string.Join(", ", "DHW"[(3 - Geometry.SpatialRank)..].ToCharArray())}], but the input is [{TensorShape.Format(x.Dims)}].", x);
+        return [x.Dims[0], OutputChannels, .. Geometry.OutputSize(x.Dims[2..])];
+    }
+
+    /// <summary>The accumulator of one output, without bias, and every step that turns it into the output integer.</summary>
+    /// <param name="x">Quantized input.</param>
+    /// <param name="at">Index of the output: n, c, spatial...</param>
+    /// <exception cref="QuantException">InvalidShape: the index is outside the output.</exception>
+    public RequantizationTrace Trace(QuantizedTensor x, params int[] at)
+    {
+        int[] outputShape = OutputShape(x);
+        int offset = TensorShape.Offset(outputShape, at);
+        int plane = TensorShape.Count(outputShape.AsSpan(2));
+        int channel = offset / plane % OutputChannels, n = offset / plane / OutputChannels;
+        ConvProblem problem = PlanFor(x.QParams).Problem;
+        var window = new SpatialWindow(Geometry, x.Dims[2..]);
+        var accumulators = new int[window.OutCount];
+        ReferenceConv.Accumulate(problem, window, x.Bytes.Slice(n * InputChannels * window.InCount), channel, accumulators);
+        return problem.Requantizer.Trace(accumulators[offset % plane], channel);
+    }
+
+    private Plan PlanFor(QParams input)
+    {
+        if (SameParameters(input, InputQParams))
+            return own;
+        Plan? plan = last;
+        if (plan is null || !SameParameters(input, plan.Input))
+            last = plan = MakePlan(input);
+        return plan;
+    }
+
+    private Plan MakePlan(QParams input)
+    {
+        var problem = new ConvProblem
+        {
+            Weight = WeightIntegers(),
+            WeightZeroPoints = WeightZeroPoints(),
+            OutputChannels = OutputChannels,
+            ChannelsPerGroup = Weight.Dims[1],
+            Geometry = Geometry,
+            InputZeroPoint = FlippedZeroPoint(input),
+            InputFlip = FlipOf(input),
+            Requantizer = CreateRequantizer(input, biasPackedThroughFloat: !Geometry.IsPointwise),
+        };
+        ConvKernel kernel = Options.Compat && EffectiveEngine == EngineKind.Fbgemm && PairSaturatingConv.Applies(problem)
+            ? new PairSaturatingConv(problem)
+            : KernelSelector.Select(problem);
+        return new Plan(input, problem, kernel);
+    }
+
+    private sealed record Plan(QParams Input, ConvProblem Problem, ConvKernel Kernel);
+
+    public override string ToString() => $"QuantizedConv {Name} {InputChannels}->{OutputChannels} {Geometry} ({EffectiveEngine})";
+}

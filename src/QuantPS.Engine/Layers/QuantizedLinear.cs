@@ -1,0 +1,79 @@
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
+using QuantPS.Engine.Kernels.Selection;
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Numerics.Requantization;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Engine.Layers;
+
+/// <summary>A quantized linear layer, PyTorch's quantized.Linear and LinearReLU.</summary>
+public sealed class QuantizedLinear : QuantizedWeightLayer
+{
+    private readonly Plan own;
+    private Plan? last;
+
+    /// <param name="weight">qint8 [out, in], per tensor or per channel along axis 0.</param>
+    /// <param name="bias">float32 [out], or null.</param>
+    /// <param name="input">8-bit parameters that inputs are expected in.</param>
+    /// <param name="output">8-bit parameters of the result.</param>
+    /// <param name="engine">Whose arithmetic.</param>
+    /// <param name="options">Name, ReLU, compat.</param>
+    /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType, AsymmetricWeightRefused, InvalidRequantizationScale, InvalidForcedKernel.</exception>
+    public QuantizedLinear(QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine = EngineKind.X86, LayerOptions? options = null)
+        : base(weight, bias, input, output, engine, options ?? new LayerOptions(), isConv: false, groups: 1)
+    {
+        if (weight.Rank != 2)
+            throw new QuantException(ErrorIds.ShapeMismatch, $"{Label}: the weight [{TensorShape.Format(weight.Dims)}] must be [output features, input features].", weight);
+        own = MakePlan(input);
+    }
+
+    public int InputFeatures => Weight.Dims[1];
+
+    /// <inheritdoc/>
+    public override string KernelName => own.Kernel.Name;
+
+    /// <inheritdoc/>
+    public override Requantizer Requantizer => own.Problem.Requantizer;
+
+    /// <inheritdoc/>
+    public override QuantizedTensor Run(QuantizedTensor x)
+    {
+        CheckActivation(x.QParams, "input");
+        if (x.Rank == 0 || x.Dims[^1] != InputFeatures)
+            throw new QuantException(ErrorIds.ShapeMismatch, $"{Label} expects [..., {InputFeatures}], but the input is [{TensorShape.Format(x.Dims)}].", x);
+        int[] outputShape = [.. x.Dims[..^1], OutputChannels];
+        QuantizedTensor y = new(outputShape, new AlignedBuffer<byte>(TensorShape.Count(outputShape)).Memory, OutputQParams) { Source = x.Source };
+        PlanFor(x.QParams).Kernel.Run(x.Memory, TensorShape.Count(x.Dims[..^1]), y.Memory);
+        return y;
+    }
+
+    private Plan PlanFor(QParams input)
+    {
+        if (SameParameters(input, InputQParams))
+            return own;
+        Plan? plan = last;
+        if (plan is null || !SameParameters(input, plan.Input))
+            last = plan = MakePlan(input);
+        return plan;
+    }
+
+    private Plan MakePlan(QParams input)
+    {
+        var problem = new LinearProblem
+        {
+            Weight = WeightIntegers(),
+            WeightZeroPoints = WeightZeroPoints(),
+            OutputFeatures = OutputChannels,
+            InputFeatures = InputFeatures,
+            InputZeroPoint = FlippedZeroPoint(input),
+            InputFlip = FlipOf(input),
+            Requantizer = CreateRequantizer(input, biasPackedThroughFloat: false),
+        };
+        return new Plan(input, problem, KernelSelector.Select(problem));
+    }
+
+    private sealed record Plan(QParams Input, LinearProblem Problem, LinearKernel Kernel);
+
+    public override string ToString() => $"QuantizedLinear {Name} {InputFeatures}->{OutputChannels} ({EffectiveEngine})";
+}

@@ -1,0 +1,41 @@
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Engine.Layers;
+
+/// <summary>Any function of one variable on 8-bit integers, by a table of 256 entries: quantize(f(dequantize(q))). Exact by construction.</summary>
+public sealed class QuantizedTable
+{
+    private readonly byte[] table = new byte[256];
+
+    /// <param name="input">8-bit parameters of the input.</param>
+    /// <param name="output">8-bit parameters of the output.</param>
+    /// <param name="function">float32 to float32.</param>
+    /// <param name="onnxRule">Quantize by division, as ONNX does.</param>
+    public QuantizedTable(QParams input, QParams output, Func<float, float> function, bool onnxRule = false)
+    {
+        OutputQParams = output;
+        float[] real = QuantizedAdd.DequantizeTable(input);
+        (int low, int high) = output.DType.Range();
+        float scale = output.Scales[0];
+        for (int i = 0; i < table.Length; i++)
+        {
+            float v = function(real[i]);
+            table[i] = unchecked((byte)(onnxRule
+                ? Quantizer.QuantizeOnnx(v, scale, output.ZeroPoints[0], low, high)
+                : Quantizer.QuantizeTorch(v, 1f / scale, output.ZeroPoints[0], low, high)));
+        }
+    }
+
+    public QParams OutputQParams { get; }
+
+    public QuantizedTensor Run(QuantizedTensor x)
+    {
+        QuantizedTensor y = new(x.Shape, new AlignedBuffer<byte>(x.Length).Memory, OutputQParams) { Source = x.Source };
+        ReadOnlySpan<byte> from = x.Bytes;
+        Span<byte> to = y.Bytes;
+        for (int i = 0; i < to.Length; i++)
+            to[i] = table[from[i]];
+        return y;
+    }
+}
