@@ -68,21 +68,46 @@ public sealed class QuantizedConv : QuantizedWeightLayer
         return [x.Dims[0], OutputChannels, .. Geometry.OutputSize(x.Dims[2..])];
     }
 
-    /// <summary>The accumulator of one output, without bias, and every step that turns it into the output integer.</summary>
+    /// <summary>Every step that leads to one output integer.</summary>
     /// <param name="x">Quantized input.</param>
     /// <param name="at">Index of the output: n, c, spatial...</param>
     /// <exception cref="QuantException">InvalidShape: the index is outside the output.</exception>
-    public RequantizationTrace Trace(QuantizedTensor x, params int[] at)
+    public ConvTrace Trace(QuantizedTensor x, params int[] at)
     {
         int[] outputShape = OutputShape(x);
         int offset = TensorShape.Offset(outputShape, at);
-        int plane = TensorShape.Count(outputShape.AsSpan(2));
-        int channel = offset / plane % OutputChannels, n = offset / plane / OutputChannels;
-        ConvProblem problem = PlanFor(x.QParams).Problem;
-        var window = new SpatialWindow(Geometry, x.Dims[2..]);
-        var accumulators = new int[window.OutCount];
-        ReferenceConv.Accumulate(problem, window, x.Bytes.Slice(n * InputChannels * window.InCount), channel, accumulators);
-        return problem.Requantizer.Trace(accumulators[offset % plane], channel);
+        at = TensorShape.Index(outputShape, offset);
+        int channel = at[1], weightZeroPoint = Weight.QParams.ZeroPoints[Weight.QParams.IsPerChannel ? channel : 0];
+        ConvTap[] taps = Taps(x, at, weightZeroPoint);
+        int accumulator = 0;
+        foreach (ConvTap tap in taps)
+            accumulator = unchecked(accumulator + tap.Product);
+        float weightScale = Weight.QParams.Scales[Weight.QParams.IsPerChannel ? channel : 0];
+        return ConvTrace.Create(this, at, channel, taps, x.QParams.ZeroPoints[0], weightZeroPoint, x.QParams.Scales[0], weightScale, PlanFor(x.QParams).Problem.Requantizer.Trace(accumulator, channel));
+    }
+
+    private ConvTap[] Taps(QuantizedTensor x, int[] at, int weightZeroPoint)
+    {
+        int perGroup = Weight.Dims[1], group = at[1] / (OutputChannels / Geometry.Groups), spatial = Geometry.SpatialRank;
+        int depth = Weight.Length / OutputChannels, inputZeroPoint = x.QParams.ZeroPoints[0];
+        int[] windowShape = [perGroup, .. Geometry.Kernel];
+        var taps = new ConvTap[depth];
+        for (int t = 0; t < depth; t++)
+        {
+            int[] k = TensorShape.Index(windowShape, t);
+            var position = new int[spatial];
+            bool inside = true;
+            for (int d = 0; d < spatial; d++)
+            {
+                position[d] = at[d + 2] * Geometry.Stride[d] - Geometry.PadBegin[d] + k[d + 1] * Geometry.Dilation[d];
+                inside &= (uint)position[d] < (uint)x.Dims[d + 2];
+            }
+            int channel = group * perGroup + k[0];
+            int input = inside ? x[[at[0], channel, .. position]] : inputZeroPoint;
+            int weight = Weight.GetInteger(at[1] * depth + t);
+            taps[t] = new ConvTap(channel, position, !inside, input, weight, (input - inputZeroPoint) * (weight - weightZeroPoint));
+        }
+        return taps;
     }
 
     private Plan PlanFor(QParams input)

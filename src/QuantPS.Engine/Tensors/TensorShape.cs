@@ -38,6 +38,15 @@ public static class TensorShape
         return offset;
     }
 
+    /// <summary>The index of the element at a row-major position; the inverse of <see cref="Offset"/>.</summary>
+    public static int[] Index(ReadOnlySpan<int> shape, int offset)
+    {
+        var index = new int[shape.Length];
+        for (int d = shape.Length - 1; d >= 0; d--)
+            (offset, index[d]) = Math.DivRem(offset, shape[d]);
+        return index;
+    }
+
     /// <summary>Splits a shape around an axis: how many blocks lie before it, its length, how many elements lie behind it.</summary>
     /// <remarks>Element (o, a, i) of a row-major tensor is at (o * Length + a) * Inner + i.</remarks>
     public static (int Outer, int Length, int Inner) Split(ReadOnlySpan<int> shape, int axis)
