@@ -1,0 +1,31 @@
+@{
+    RootModule           = 'module/bin/QuantPS.dll'
+    ModuleVersion        = '0.1.0'
+    GUID                 = '6b1d2f0e-7c43-4a59-9d1e-5f0a8c2e7b34'
+    Author               = 'QuantPS contributors'
+    CompanyName          = 'QuantPS contributors'
+    Copyright            = '(c) 2026 QuantPS contributors. MIT licence.'
+    Description          = 'Quantizes neural networks to int8 after training, with PyTorch''s arithmetic bit for bit, on ONNX models.'
+    PowerShellVersion    = '7.6'
+    CompatiblePSEditions = @('Core')
+    FormatsToProcess     = @('module/QuantPS.Format.ps1xml')
+    FunctionsToExport    = @()
+    AliasesToExport      = @()
+    VariablesToExport    = @()
+    # Listed, so that command discovery need not load the assembly.
+    CmdletsToExport      = @(
+        'ConvertFrom-Quantized'
+        'ConvertTo-Quantized'
+        'Export-Tensor'
+        'Import-Tensor'
+        'New-QConfig'
+        'New-QuantizedTensor'
+        'New-Tensor'
+    )
+    PrivateData          = @{
+        PSData = @{
+            Tags       = @('quantization', 'int8', 'onnx', 'pytorch', 'neural-network', 'PSEdition_Core', 'Windows', 'Linux', 'MacOS')
+            LicenseUri = 'https://opensource.org/license/mit'
+        }
+    }
+}

@@ -1,0 +1,11 @@
+using QuantPS.Completion;
+
+namespace QuantPS.Abstractions;
+
+/// <summary>Takes float tensors and quantized tensors from the pipeline, mixed.</summary>
+public abstract class AnyTensorInputCmdlet : PipelineCmdlet<object>
+{
+    /// <summary>Tensors or quantized tensors.</summary>
+    [TensorOrQuantizedTensor]
+    public override object[] InputObject { get => base.InputObject; set => base.InputObject = value; }
+}
