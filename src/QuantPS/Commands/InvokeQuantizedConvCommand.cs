@@ -1,0 +1,14 @@
+using System.Management.Automation;
+using QuantPS.Abstractions;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Commands;
+
+/// <summary>Invoke-QuantizedConv: tensors through one quantized convolution, a QuantizedTensor each.</summary>
+[Cmdlet(VerbsLifecycle.Invoke, "QuantizedConv")]
+[OutputType(typeof(QuantizedTensor))]
+public sealed class InvokeQuantizedConvCommand : ConvLayerCmdlet
+{
+    /// <inheritdoc/>
+    protected override void ProcessItem(object item) => WriteObject(Conv.Run(Quantized(item)));
+}
