@@ -103,6 +103,24 @@ public sealed class Tensor
         return m;
     }
 
+    /// <summary>Index of the largest element of every row along the last dimension; the first one on a tie. One number per row: the class of every image of a batch.</summary>
+    /// <exception cref="QuantException">InvalidShape: a scalar, or empty rows.</exception>
+    public int[] ArgMax()
+    {
+        if (Rank == 0 || shape[^1] == 0)
+            throw new QuantException(ErrorIds.InvalidShape, $"A tensor of shape [{TensorShape.Format(shape)}] has no rows to take the largest element of.", this);
+        var best = new int[Length / shape[^1]];
+        ReadOnlySpan<float> s = data.Span;
+        for (int row = 0; row < best.Length; row++)
+        {
+            ReadOnlySpan<float> values = s.Slice(row * shape[^1], shape[^1]);
+            for (int i = 1; i < values.Length; i++)
+                if (values[i] > values[best[row]])
+                    best[row] = i;
+        }
+        return best;
+    }
+
     /// <summary>Mean of the elements, accumulated in double; NaN when empty.</summary>
     public double Mean()
     {
