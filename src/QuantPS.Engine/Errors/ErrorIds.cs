@@ -11,6 +11,7 @@ public static class ErrorIds
     public const string InvalidQuantizationRange = nameof(InvalidQuantizationRange);
     public const string InvalidArgument = nameof(InvalidArgument);
     public const string NotANumber = nameof(NotANumber);
+    public const string NotFinite = nameof(NotFinite);
     public const string NeverObserved = nameof(NeverObserved);
     public const string ObserverHasNoRange = nameof(ObserverHasNoRange);
     public const string UnknownObserver = nameof(UnknownObserver);
@@ -65,6 +66,7 @@ public static class ErrorCatalog
         [ErrorIds.InvalidQuantizationRange] = ErrorKind.InvalidArgument,
         [ErrorIds.InvalidArgument] = ErrorKind.InvalidArgument,
         [ErrorIds.NotANumber] = ErrorKind.InvalidData,
+        [ErrorIds.NotFinite] = ErrorKind.InvalidData,
         [ErrorIds.NeverObserved] = ErrorKind.InvalidOperation,
         [ErrorIds.ObserverHasNoRange] = ErrorKind.InvalidOperation,
         [ErrorIds.UnknownObserver] = ErrorKind.ObjectNotFound,

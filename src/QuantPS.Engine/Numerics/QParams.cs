@@ -9,6 +9,7 @@ public sealed class QParams
 {
     private readonly float[] scales;
     private readonly int[] zeroPoints;
+    private readonly float[]? floatZeroPoints;
 
     /// <summary>Per tensor.</summary>
     /// <exception cref="QuantException">InvalidScale, ZeroPointOutOfRange.</exception>
@@ -18,9 +19,17 @@ public sealed class QParams
     }
 
     /// <summary>General form. Per channel when <paramref name="scheme"/> says so; then <paramref name="axis"/> names the dimension.</summary>
+    /// <param name="scales">One, or one per channel.</param>
+    /// <param name="zeroPoints">As many.</param>
+    /// <param name="dtype">Storage type.</param>
+    /// <param name="scheme">How real numbers map to integers.</param>
+    /// <param name="axis">The channel dimension; ignored per tensor.</param>
+    /// <param name="floatZeroPoints">For per_channel_affine_float_qparams and only there: the zero points, which are float32 (the integer ones are then 0).</param>
     /// <exception cref="QuantException">InvalidScale, ZeroPointOutOfRange, InvalidArgument (lengths differ).</exception>
-    public QParams(float[] scales, int[] zeroPoints, QDType dtype, QScheme scheme, int axis)
+    public QParams(float[] scales, int[] zeroPoints, QDType dtype, QScheme scheme, int axis, float[]? floatZeroPoints = null)
     {
+        if ((floatZeroPoints is null) == (scheme == QScheme.PerChannelAffineFloatQParams) || (floatZeroPoints is not null && floatZeroPoints.Length != scales.Length))
+            throw new QuantException(ErrorIds.InvalidArgument, $"Float zero points belong to {QScheme.PerChannelAffineFloatQParams.TorchName()}, one a scale, and to no other scheme.");
         if (scales.Length != zeroPoints.Length || scales.Length == 0)
             throw new QuantException(ErrorIds.InvalidArgument, $"{scales.Length} scales and {zeroPoints.Length} zero points: give as many of one as of the other, at least one.");
         if (!scheme.IsPerChannel() && scales.Length != 1)
@@ -35,6 +44,7 @@ public sealed class QParams
         }
         this.scales = scales;
         this.zeroPoints = zeroPoints;
+        this.floatZeroPoints = floatZeroPoints;
         DType = dtype;
         Scheme = scheme;
         Axis = scheme.IsPerChannel() ? axis : -1;
@@ -57,14 +67,17 @@ public sealed class QParams
     /// <summary>The zero points; one element per tensor.</summary>
     public ReadOnlySpan<int> ZeroPoints => zeroPoints;
 
+    /// <summary>The zero points of per_channel_affine_float_qparams: float32, not rounded, real value = scale * (integer - zero point). Empty for other schemes.</summary>
+    public ReadOnlySpan<float> FloatZeroPoints => floatZeroPoints;
+
     /// <summary>A double per tensor, a double[] per channel. Every value is a float32 value, shown with all its digits as PyTorch's q_scale() does.</summary>
     public object Scale => IsPerChannel ? Array.ConvertAll(scales, s => (double)s) : (double)scales[0];
 
-    /// <summary>An int per tensor, an int[] per channel.</summary>
-    public object ZeroPoint => IsPerChannel ? zeroPoints.Clone() : zeroPoints[0];
+    /// <summary>An int per tensor, an int[] per channel; a float[] for per_channel_affine_float_qparams.</summary>
+    public object ZeroPoint => floatZeroPoints?.Clone() ?? (IsPerChannel ? zeroPoints.Clone() : zeroPoints[0]);
 
     /// <summary>True when every zero point is 0, which is what oneDNN asks of weights.</summary>
-    public bool HasZeroZeroPoints => Array.TrueForAll(zeroPoints, z => z == 0);
+    public bool HasZeroZeroPoints => Array.TrueForAll(zeroPoints, z => z == 0) && (floatZeroPoints is null || Array.TrueForAll(floatZeroPoints, z => z == 0));
 
     /// <summary>Throws unless the parameters fit a tensor of this shape.</summary>
     /// <exception cref="QuantException">ShapeMismatch.</exception>

@@ -8,16 +8,28 @@ namespace QuantPS.Engine.Observers;
 /// <remarks>Not thread-safe: observe from one thread, or one observer a thread and <see cref="Merge"/>. An empty tensor is ignored.</remarks>
 public abstract class Observer
 {
-    protected Observer(ObserverSpec spec) => Spec = spec;
+    /// <exception cref="QuantException">InvalidQuantizationRange.</exception>
+    protected Observer(ObserverSpec spec)
+    {
+        Spec = spec;
+        Range = spec.Range;
+    }
 
     /// <summary>The arguments it was made from.</summary>
     public ObserverSpec Spec { get; }
+
+    /// <summary>The integers that the parameters will use.</summary>
+    public QuantRange Range { get; }
 
     /// <summary>Number of non-empty tensors seen.</summary>
     public long BatchCount { get; private set; }
 
     /// <summary>Number of elements seen.</summary>
     public long ElementCount { get; private set; }
+
+    /// <summary>Number of elements seen that were NaN or infinite. Infinities make a scale infinite (min/max observers) or are left out
+    /// (histogram); NaN leaves no parameters at all.</summary>
+    public long NonFiniteCount { get; private set; }
 
     /// <summary>False until a non-empty tensor was seen; then <see cref="CalculateQParams"/> gives scale 1, zero point 0.</summary>
     public bool HasObserved => BatchCount > 0;
@@ -37,7 +49,8 @@ public abstract class Observer
     public void Observe(Tensor tensor) => Observe(tensor.Span, tensor.Dims);
 
     /// <summary>Takes another observer's statistics in, as if this one had seen its tensors too.</summary>
-    /// <exception cref="QuantException">InvalidArgument: the other one was made with other arguments; InvalidOperation kinds where the mathematics has no merge.</exception>
+    /// <exception cref="QuantException">InvalidArgument: the other one was made with other arguments, or the mathematics has no merge (moving
+    /// averages, the histogram of PyTorch 1.13).</exception>
     public void Merge(Observer other)
     {
         if (other.Spec != Spec)
@@ -47,11 +60,19 @@ public abstract class Observer
         MergeCore(other);
         BatchCount += other.BatchCount;
         ElementCount += other.ElementCount;
+        NonFiniteCount += other.NonFiniteCount;
     }
 
     /// <summary>The parameters by the rule of PyTorch's calculate_qparams.</summary>
-    /// <exception cref="QuantException">NotANumber: NaN was seen. ObserverHasNoRange: the observer keeps none.</exception>
-    public abstract QParams CalculateQParams();
+    /// <exception cref="QuantException">NotANumber: NaN was seen. ZeroPointOutOfRange: a custom range outside the dtype's.</exception>
+    public QParams CalculateQParams()
+    {
+        (float[] min, float[] max) = SelectRange();
+        return QParamsCalculator.Calculate(min, max, Spec.DType, Spec.Scheme, Range, Spec.Eps, Spec.ChannelAxis);
+    }
+
+    /// <summary>The range of real values that the parameters will cover: all that was seen, or the part of it that a histogram's search chose.</summary>
+    public virtual (float[] Min, float[] Max) SelectRange() => (MinValues.ToArray(), MaxValues.ToArray());
 
     /// <summary>Smallest values seen: one per tensor, one per channel; empty before the first.</summary>
     public abstract ReadOnlySpan<float> MinValues { get; }
@@ -65,4 +86,14 @@ public abstract class Observer
     protected abstract void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape);
 
     protected abstract void MergeCore(Observer other);
+
+    /// <summary>Counts what is not finite; called only when the smallest or largest value of a batch is not.</summary>
+    protected void CountNonFinite(ReadOnlySpan<float> data)
+    {
+        foreach (float v in data)
+        {
+            if (!float.IsFinite(v))
+                NonFiniteCount++;
+        }
+    }
 }

@@ -7,13 +7,19 @@ public static class ObserverRegistry
 {
     private static readonly Dictionary<ObserverKind, Func<ObserverSpec, Observer>> Factories = new()
     {
+        [ObserverKind.MinMax] = spec => new MinMaxObserver(spec),
+        [ObserverKind.MovingAverageMinMax] = spec => new MovingAverageMinMaxObserver(spec),
+        [ObserverKind.PerChannelMinMax] = spec => new PerChannelMinMaxObserver(spec),
+        [ObserverKind.MovingAveragePerChannelMinMax] = spec => new MovingAveragePerChannelMinMaxObserver(spec),
+        [ObserverKind.Histogram] = spec => new HistogramObserver(spec),
     };
 
     /// <summary>The kinds that can be made.</summary>
     public static IReadOnlyCollection<ObserverKind> Kinds => Factories.Keys;
 
     /// <summary>Makes an observer.</summary>
-    /// <exception cref="QuantException">UnknownObserver.</exception>
+    /// <exception cref="QuantException">UnknownObserver. UnsupportedScheme, UnsupportedDType, InvalidQuantizationRange, InvalidArgument: arguments that
+    /// the observer refuses.</exception>
     public static Observer Create(ObserverSpec spec) => Factories.TryGetValue(spec.Kind, out Func<ObserverSpec, Observer>? make)
         ? make(spec)
         : throw new QuantException(ErrorIds.UnknownObserver, $"There is no observer {spec.Kind}. Known: {string.Join(", ", Factories.Keys)}.");

@@ -37,6 +37,10 @@ public sealed record ObserverSpec
     /// <summary>Whose histogram algorithm.</summary>
     public TorchVersion TorchVersion { get; init; } = TorchVersion.V2;
 
+    /// <summary>The integers that these arguments allow.</summary>
+    /// <exception cref="QuantPS.Engine.Errors.QuantException">InvalidQuantizationRange.</exception>
+    public QuantRange Range => QuantRange.Create(DType, ReduceRange, QuantMin, QuantMax);
+
     /// <summary>Makes a fresh observer that has seen nothing.</summary>
     public Observer Create() => ObserverRegistry.Create(this);
 

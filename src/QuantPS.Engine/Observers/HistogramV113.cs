@@ -1,0 +1,69 @@
+using QuantPS.Engine.Errors;
+
+namespace QuantPS.Engine.Observers;
+
+/// <summary>How PyTorch 1.13's HistogramObserver takes a batch in, its defects included.</summary>
+/// <remarks>Source: torch/ao/quantization/observer.py of 1.13, HistogramObserver.forward, _adjust_min_max, _combine_histograms. The bounds handed
+/// to histc are truncated to integers (so data within (-1, 1) is counted over its own range, other data loses its tails) while the stored
+/// range is not. PyTorch repeats the old histogram into an array of bins * downsampling floats; the same sums are formed here without it.</remarks>
+internal static class HistogramV113
+{
+    private const int UpsampleRate = 128;
+
+    /// <summary>Takes a batch in.</summary>
+    /// <exception cref="QuantException">NotFinite: the batch holds an infinity. InvalidArgument: the range grew beyond what the algorithm can combine.</exception>
+    public static void Observe(HistogramState state, ReadOnlySpan<float> data, float min, float max)
+    {
+        if (state.IsNaN || float.IsNaN(min))
+        {
+            state.SetNaN();
+            return;
+        }
+        if (float.IsInfinity(min) || float.IsInfinity(max))
+            throw new QuantException(ErrorIds.NotFinite, "The data holds an infinity, on which the histogram of PyTorch 1.13 fails. Leave the sample out, or use the algorithm of version 2, which leaves infinities out.");
+        int bins = state.Counts.Length;
+        if (state.IsEmpty || state.Min == state.Max)
+        {
+            Histc.Count(data, state.Counts, MathF.Truncate(min), MathF.Truncate(max), min, max, divideFirst: true);
+            (state.Min, state.Max) = (min, max);
+            return;
+        }
+        (float newMin, float newMax) = (MathF.Min(state.Min, min), MathF.Max(state.Max, max));
+        float part = (state.Max - state.Min) / ((float)bins * UpsampleRate);
+        float stride = bins * part;
+        float growth = MathF.Ceiling((newMax - newMin) / stride);
+        if (!(growth < int.MaxValue))
+        {
+            throw new QuantException(ErrorIds.InvalidArgument,
+                $"The range grew from {state.Min}..{state.Max} to {newMin}..{newMax}: too far for the histogram of PyTorch 1.13, which would ask for {growth:G2} x {bins} floats. Use the algorithm of version 2.");
+        }
+        newMax += growth * stride - (newMax - newMin);
+        long start = (long)MathF.Round((state.Min - newMin) / part, MidpointRounding.ToEven);
+        float[] counts = new float[bins];
+        Histc.Count(data, counts, MathF.Truncate(newMin), MathF.Truncate(newMax), min, max, divideFirst: true);
+        if (newMin == state.Min && newMax == state.Max)
+        {
+            for (int b = 0; b < bins; b++)
+                counts[b] += state.Counts[b];
+        }
+        else
+            AddOld(state.Counts, counts, start, (long)growth);
+        (state.Min, state.Max, state.Counts) = (newMin, newMax, counts);
+    }
+
+    /// <summary>Adds the differences of the cumulative sum, taken at every <paramref name="downsample"/>-th of the small parts.</summary>
+    private static void AddOld(float[] old, float[] counts, long start, long downsample)
+    {
+        long parts = (long)old.Length * UpsampleRate;
+        long part = 0;
+        double sum = 0, before = 0;
+        for (int b = 0; b < counts.Length; b++)
+        {
+            long end = b == counts.Length - 1 ? parts : Math.Min((b + 1) * downsample - start, parts);
+            for (; part < end; part++)
+                sum += old[part / UpsampleRate];
+            counts[b] += (float)((sum - before) / UpsampleRate);
+            before = sum;
+        }
+    }
+}

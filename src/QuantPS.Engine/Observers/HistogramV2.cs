@@ -1,0 +1,124 @@
+namespace QuantPS.Engine.Observers;
+
+/// <summary>How PyTorch 2.x's HistogramObserver takes a batch in, and how histograms of different ranges are brought together.</summary>
+/// <remarks>Source: torch/ao/quantization/observer.py of 2.x, HistogramObserver.forward, _combine_histograms.</remarks>
+internal static class HistogramV2
+{
+    /// <summary>Parts that an old bin is split into when the range grows: upsample_rate.</summary>
+    private const int UpsampleRate = 16;
+
+    /// <summary>Takes a batch in.</summary>
+    /// <param name="state">Changed.</param>
+    /// <param name="data">Elements; infinite ones are left out when there are no NaN.</param>
+    /// <param name="min">The batch's smallest element, NaN when it holds NaN.</param>
+    /// <param name="max">The batch's largest element.</param>
+    public static void Observe(HistogramState state, ReadOnlySpan<float> data, float min, float max)
+    {
+        if (state.IsNaN || float.IsNaN(min))
+        {
+            state.SetNaN();
+            return;
+        }
+        if (float.IsInfinity(min) || float.IsInfinity(max))
+        {
+            (min, max) = FiniteRange(data);
+            if (min > max)
+                return;
+        }
+        if (state.IsEmpty)
+        {
+            Histc.Count(data, state.Counts, min, max, min, max, divideFirst: false);
+            (state.Min, state.Max) = (min, max);
+            return;
+        }
+        (float newMin, float newMax) = (MathF.Min(state.Min, min), MathF.Max(state.Max, max));
+        float[] counts = new float[state.Counts.Length];
+        Histc.Count(data, counts, newMin, newMax, min, max, divideFirst: false);
+        float[] old = newMin == state.Min && newMax == state.Max ? state.Counts : Rebin(state, newMin, newMax);
+        for (int b = 0; b < counts.Length; b++)
+            counts[b] += old[b];
+        (state.Min, state.Max, state.Counts) = (newMin, newMax, counts);
+    }
+
+    /// <summary>The histogram spread over a wider range: every bin's mass in 16 equal parts, each to the bin in which its midpoint lies.</summary>
+    public static float[] Rebin(HistogramState state, float newMin, float newMax)
+    {
+        int bins = state.Counts.Length;
+        float[] result = new float[bins];
+        if (state.Min == state.Max)
+        {
+            Histc.Count([state.Min], result, newMin, newMax, state.Min, state.Max, divideFirst: false);
+            float mass = (float)PairwiseSum.Of(state.Counts);
+            for (int b = 0; b < bins; b++)
+                result[b] *= mass;
+            return result;
+        }
+        int parts = bins * UpsampleRate;
+        TorchLinspace points = new(state.Min, state.Max, parts + 1);
+        float half = 0.5f * ((state.Max - state.Min) / parts);
+        float[] edges = Edges(newMin, newMax, bins, out bool ascending);
+        int above = 0;
+        for (int k = 0; k < parts; k++)
+        {
+            float mass = state.Counts[k / UpsampleRate];
+            if (mass == 0)
+                continue;
+            float middle = points[k] + half;
+            above = ascending ? Walk(edges, middle, above) : UpperBound(edges, middle);
+            result[Math.Clamp(above - 1, 0, bins - 1)] += mass / UpsampleRate;
+        }
+        return result;
+    }
+
+    private static float[] Edges(float min, float max, int bins, out bool ascending)
+    {
+        TorchLinspace points = new(min, max, bins + 1);
+        float[] edges = new float[bins + 1];
+        ascending = true;
+        for (int k = 0; k <= bins; k++)
+        {
+            edges[k] = points[k];
+            // The two halves of a linspace may meet an ulp out of order when the range is narrow and far from zero.
+            ascending &= k == 0 || edges[k] >= edges[k - 1];
+        }
+        return edges;
+    }
+
+    /// <summary>Upper bound, starting from the last one: the midpoints ascend too, up to rounding.</summary>
+    private static int Walk(float[] edges, float value, int above)
+    {
+        while (above < edges.Length && edges[above] <= value)
+            above++;
+        while (above > 0 && edges[above - 1] > value)
+            above--;
+        return above;
+    }
+
+    /// <summary>torch.bucketize(right=True): the binary search itself matters on edges that are not sorted.</summary>
+    private static int UpperBound(float[] edges, float value)
+    {
+        int start = 0, end = edges.Length;
+        while (start < end)
+        {
+            int middle = start + ((end - start) >> 1);
+            if (edges[middle] > value)
+                end = middle;
+            else
+                start = middle + 1;
+        }
+        return start;
+    }
+
+    private static (float Min, float Max) FiniteRange(ReadOnlySpan<float> data)
+    {
+        float min = float.PositiveInfinity, max = float.NegativeInfinity;
+        foreach (float v in data)
+        {
+            if (!float.IsFinite(v))
+                continue;
+            min = MathF.Min(min, v);
+            max = MathF.Max(max, v);
+        }
+        return (min + 0f, max + 0f);
+    }
+}

@@ -1,0 +1,50 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace QuantPS.Engine.Observers;
+
+/// <summary>Smallest and largest element in one pass, as torch.aminmax: NaN wins.</summary>
+internal static class MinMaxScan
+{
+    /// <summary>Smallest and largest element; both NaN if there is one; (+infinity, -infinity) when empty. A zero comes out as +0.</summary>
+    public static (float Min, float Max) Scan(ReadOnlySpan<float> data)
+    {
+        int lanes = Vector256<float>.Count;
+        ref float first = ref MemoryMarshal.GetReference(data);
+        Vector256<float> min0 = Vector256.Create(float.PositiveInfinity), min1 = min0, max0 = -min0, max1 = max0;
+        // The native minimum drops NaN or keeps it depending on the operand order, so NaN is looked for on its own: only NaN differs from itself.
+        Vector256<float> ordered = Vector256<float>.AllBitsSet;
+        int i = 0;
+        for (; i <= data.Length - 2 * lanes; i += 2 * lanes)
+        {
+            Vector256<float> a = Vector256.LoadUnsafe(ref Unsafe.Add(ref first, i));
+            Vector256<float> b = Vector256.LoadUnsafe(ref Unsafe.Add(ref first, i + lanes));
+            min0 = Vector256.MinNative(min0, a);
+            max0 = Vector256.MaxNative(max0, a);
+            min1 = Vector256.MinNative(min1, b);
+            max1 = Vector256.MaxNative(max1, b);
+            ordered &= Vector256.Equals(a, a) & Vector256.Equals(b, b);
+        }
+        float min = float.PositiveInfinity, max = float.NegativeInfinity;
+        if (i > 0)
+        {
+            if (ordered.AsInt32() != Vector256<int>.AllBitsSet)
+                return (float.NaN, float.NaN);
+            min0 = Vector256.MinNative(min0, min1);
+            max0 = Vector256.MaxNative(max0, max1);
+            for (int lane = 0; lane < lanes; lane++)
+            {
+                min = MathF.Min(min, min0[lane]);
+                max = MathF.Max(max, max0[lane]);
+            }
+        }
+        for (; i < data.Length; i++)
+        {
+            min = MathF.Min(min, data[i]);
+            max = MathF.Max(max, data[i]);
+        }
+        // Which of -0 and +0 is met first depends on the vector's width; adding +0 turns both into +0.
+        return (min + 0f, max + 0f);
+    }
+}

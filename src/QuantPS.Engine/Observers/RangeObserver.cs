@@ -1,0 +1,139 @@
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Engine.Observers;
+
+/// <summary>What the four min/max observers share: a smallest and a largest value for the tensor or for every channel.</summary>
+/// <remarks>Source: torch/ao/quantization/observer.py.</remarks>
+public abstract class RangeObserver : Observer
+{
+    private readonly bool perChannel;
+    private float[] min = [];
+    private float[] max = [];
+    private float[] batchMin = [];
+    private float[] batchMax = [];
+
+    private protected RangeObserver(ObserverSpec spec, bool perChannel) : base(spec)
+    {
+        this.perChannel = perChannel;
+        CheckScheme(spec, perChannel);
+        if (spec.Scheme.IsSymmetric() && spec.ReduceRange && spec.DType == QDType.QUInt8)
+        {
+            throw new QuantException(ErrorIds.UnsupportedScheme,
+                $"{spec.Kind}Observer cannot reduce the range of a symmetric quint8, as in PyTorch. Use an affine scheme, qint8, or the full range.", spec);
+        }
+    }
+
+    public override ReadOnlySpan<float> MinValues => min;
+
+    public override ReadOnlySpan<float> MaxValues => max;
+
+    /// <summary>Refuses a per-channel scheme for a per-tensor observer, and the other way round.</summary>
+    /// <exception cref="QuantException">UnsupportedScheme.</exception>
+    internal static void CheckScheme(ObserverSpec spec, bool perChannel)
+    {
+        if (spec.Scheme.IsPerChannel() == perChannel)
+            return;
+        string known = perChannel
+            ? "per_channel_affine, per_channel_symmetric and per_channel_affine_float_qparams"
+            : "per_tensor_affine and per_tensor_symmetric";
+        throw new QuantException(ErrorIds.UnsupportedScheme, $"{spec.Kind}Observer knows the schemes {known}, not {spec.Scheme.TorchName()}. Choose one of these, or "
+            + (perChannel ? "an observer for whole tensors." : "a per-channel observer."), spec);
+    }
+
+    protected sealed override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    {
+        if (perChannel)
+            ScanChannels(data, shape);
+        else
+        {
+            Resize(ref batchMin, ref batchMax, 1);
+            (batchMin[0], batchMax[0]) = MinMaxScan.Scan(data);
+        }
+        Take(batchMin, batchMax);
+        if (!Array.TrueForAll(batchMin, float.IsFinite) || !Array.TrueForAll(batchMax, float.IsFinite))
+            CountNonFinite(data);
+    }
+
+    /// <summary>Takes the smallest and largest values of one batch into the state.</summary>
+    private protected abstract void Take(float[] batchMin, float[] batchMax);
+
+    /// <summary>The state keeps the extremes of all batches; NaN wins.</summary>
+    private protected void KeepExtremes(ReadOnlySpan<float> otherMin, ReadOnlySpan<float> otherMax)
+    {
+        if (CopyIfFirst(otherMin, otherMax))
+            return;
+        for (int c = 0; c < min.Length; c++)
+        {
+            min[c] = MathF.Min(otherMin[c], min[c]);
+            max[c] = MathF.Max(otherMax[c], max[c]);
+        }
+    }
+
+    /// <summary>The state moves a fraction of the way to each new batch: three float32 operations, the constant rounded to float32 first.</summary>
+    private protected void MoveTowards(ReadOnlySpan<float> otherMin, ReadOnlySpan<float> otherMax)
+    {
+        if (CopyIfFirst(otherMin, otherMax))
+            return;
+        float c = (float)Spec.AveragingConstant;
+        for (int i = 0; i < min.Length; i++)
+        {
+            min[i] += c * (otherMin[i] - min[i]);
+            max[i] += c * (otherMax[i] - max[i]);
+        }
+    }
+
+    private protected void MergeExtremes(Observer other) => KeepExtremes(other.MinValues, other.MaxValues);
+
+    /// <exception cref="QuantException">InvalidArgument, always.</exception>
+    private protected QuantException NoMerge() => new(ErrorIds.InvalidArgument,
+        $"{Spec.Kind}Observer has no merge: a moving average depends on the order of the batches, and two averages do not tell the order. "
+        + "Observe everything with one observer, or use MinMax or Histogram, which merge.", this);
+
+    private bool CopyIfFirst(ReadOnlySpan<float> otherMin, ReadOnlySpan<float> otherMax)
+    {
+        if (min.Length == 0)
+        {
+            min = otherMin.ToArray();
+            max = otherMax.ToArray();
+            return true;
+        }
+        if (otherMin.Length != min.Length)
+        {
+            throw new QuantException(ErrorIds.ShapeMismatch,
+                $"{otherMin.Length} channels after {min.Length}: the channel axis {Spec.ChannelAxis} must keep its size. Name another axis if it is the wrong one.");
+        }
+        return false;
+    }
+
+    private void ScanChannels(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    {
+        if (shape.Length < 2)
+        {
+            throw new QuantException(ErrorIds.InvalidShape,
+                $"{Spec.Kind}Observer needs a tensor of at least two dimensions, not shape [{TensorShape.Format(shape)}]: nothing is left to reduce beside the channel axis.");
+        }
+        (int outer, int channels, int inner) = TensorShape.Split(shape, Spec.ChannelAxis);
+        Resize(ref batchMin, ref batchMax, channels);
+        Array.Fill(batchMin, float.PositiveInfinity);
+        Array.Fill(batchMax, float.NegativeInfinity);
+        for (int o = 0; o < outer; o++)
+        {
+            for (int c = 0; c < channels; c++)
+            {
+                (float low, float high) = MinMaxScan.Scan(data.Slice((o * channels + c) * inner, inner));
+                batchMin[c] = MathF.Min(low, batchMin[c]);
+                batchMax[c] = MathF.Max(high, batchMax[c]);
+            }
+        }
+    }
+
+    private static void Resize(ref float[] a, ref float[] b, int length)
+    {
+        if (a.Length == length)
+            return;
+        a = new float[length];
+        b = new float[length];
+    }
+}
