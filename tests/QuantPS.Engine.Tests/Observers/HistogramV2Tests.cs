@@ -1,4 +1,5 @@
 using System.Text.Json;
+using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Observers;
 using QuantPS.Engine.Tests.Golden;
 
