@@ -18,9 +18,13 @@
         'ConvertTo-Quantized'
         'Export-Tensor'
         'Import-Tensor'
+        'Invoke-QuantizedConv'
         'New-QConfig'
+        'New-QuantizedConv'
+        'New-QuantizedLinear'
         'New-QuantizedTensor'
         'New-Tensor'
+        'Trace-QuantizedConv'
     )
     PrivateData          = @{
         PSData = @{

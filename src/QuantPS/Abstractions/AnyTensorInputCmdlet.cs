@@ -1,3 +1,4 @@
+using System.Management.Automation;
 using QuantPS.Completion;
 
 namespace QuantPS.Abstractions;
@@ -6,6 +7,7 @@ namespace QuantPS.Abstractions;
 public abstract class AnyTensorInputCmdlet : PipelineCmdlet<object>
 {
     /// <summary>Tensors or quantized tensors.</summary>
+    [Parameter(Mandatory = true, ValueFromPipeline = true)]
     [TensorOrQuantizedTensor]
     public override object[] InputObject { get => base.InputObject; set => base.InputObject = value; }
 }

@@ -30,7 +30,7 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     /// <summary>quint8 (the default), qint8 or qint32.</summary>
     [Parameter(ParameterSetName = TensorSet)]
     [Spelling<QDType>]
-    [ArgumentCompleter(typeof(SpellingCompleter<QDType>))]
+    [ValidateSet(typeof(SpellingNames<QDType>))]
     public QDType DType { get; set; } = QDType.QUInt8;
 
     /// <summary>The channels' dimension; makes the parameters per channel.</summary>
