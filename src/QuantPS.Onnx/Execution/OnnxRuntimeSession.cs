@@ -76,31 +76,11 @@ public sealed class OnnxRuntimeSession : IDisposable
 
     /// <summary>Runs the model and shows each output to the visitor, without copying.</summary>
     /// <exception cref="QuantException">ShapeMismatch, InvalidArgument (an input is missing or unknown), UnsupportedDType, InferenceFailed.</exception>
-    public void Run(IReadOnlyDictionary<string, Tensor> inputs, IReadOnlyList<string> outputs, OutputVisitor visitor)
+    public void Run(IReadOnlyDictionary<string, Tensor> inputs, IReadOnlyList<string> outputs, OutputVisitor visitor) => RunChecked(inputs, outputs, results =>
     {
-        foreach (string name in inputs.Keys)
-        {
-            if (!Inputs.Any(i => i.Name == name))
-                throw new QuantException(ErrorIds.InvalidArgument, $"'{where}' has no input '{name}'. Its inputs: {string.Join(", ", Inputs)}.", name);
-        }
-        List<OrtValue> values = [];
-        try
-        {
-            foreach (ValueType input in Inputs)
-            {
-                if (!inputs.TryGetValue(input.Name, out Tensor? tensor))
-                    throw new QuantException(ErrorIds.InvalidArgument, $"The input {input} of '{where}' is not given.", input.Name);
-                values.Add(ToOrt(Checked(input, tensor)));
-            }
-            using IDisposableReadOnlyCollection<OrtValue> results = RunValues([.. Inputs.Select(i => i.Name)], values, outputs);
-            for (int i = 0; i < outputs.Count; i++)
-                visitor(outputs[i], FloatsOf(results[i], outputs[i]), ShapeOf(results[i]));
-        }
-        finally
-        {
-            values.ForEach(v => v.Dispose());
-        }
-    }
+        for (int i = 0; i < outputs.Count; i++)
+            visitor(outputs[i], FloatsOf(results[i], outputs[i]), ShapeOf(results[i]));
+    });
 
     /// <summary>Runs the model and copies the wanted outputs.</summary>
     /// <param name="inputs">A tensor for every input.</param>
@@ -128,6 +108,32 @@ public sealed class OnnxRuntimeSession : IDisposable
         : throw new QuantException(ErrorIds.InvalidArgument, $"'{where}' has {Inputs.Count} inputs ({string.Join(", ", Inputs)}); name the tensor for each.", input);
 
     public void Dispose() => session.Dispose();
+
+    /// <summary>Checks the inputs, runs, and hands over ONNX Runtime's own values, which are freed afterwards.</summary>
+    internal void RunChecked(IReadOnlyDictionary<string, Tensor> inputs, IReadOnlyList<string> outputs, Action<IReadOnlyList<OrtValue>> use)
+    {
+        foreach (string name in inputs.Keys)
+        {
+            if (!Inputs.Any(i => i.Name == name))
+                throw new QuantException(ErrorIds.InvalidArgument, $"'{where}' has no input '{name}'. Its inputs: {string.Join(", ", Inputs)}.", name);
+        }
+        List<OrtValue> values = [];
+        try
+        {
+            foreach (ValueType input in Inputs)
+            {
+                if (!inputs.TryGetValue(input.Name, out Tensor? tensor))
+                    throw new QuantException(ErrorIds.InvalidArgument, $"The input {input} of '{where}' is not given.", input.Name);
+                values.Add(ToOrt(Checked(input, tensor)));
+            }
+            using IDisposableReadOnlyCollection<OrtValue> results = RunValues([.. Inputs.Select(i => i.Name)], values, outputs);
+            use(results);
+        }
+        finally
+        {
+            values.ForEach(v => v.Dispose());
+        }
+    }
 
     /// <summary>Runs on ONNX Runtime's own values, of any element type.</summary>
     internal IDisposableReadOnlyCollection<OrtValue> RunValues(IReadOnlyCollection<string> names, IReadOnlyCollection<OrtValue> values, IReadOnlyCollection<string> outputs)
