@@ -44,14 +44,14 @@ public sealed class Calibrator : IDisposable
     public QuantizationPlan Plan => plan;
 
     /// <summary>The inputs that a batch has to fit.</summary>
-    public IReadOnlyList<Execution.ValueType> Inputs => session.Inputs;
+    public ModelInputs Inputs => session.Inputs;
 
     /// <summary>Samples seen so far.</summary>
     public long SampleCount => samples;
 
     /// <summary>Observes a batch, or a single sample (one dimension less), of a model with one input.</summary>
     /// <exception cref="QuantException">ShapeMismatch, NotANumber (NaN or infinity; nothing was observed of the batch), InferenceFailed.</exception>
-    public void Observe(Tensor batch) => Observe(session.Named(batch));
+    public void Observe(Tensor batch) => Observe(Inputs.Named(batch));
 
     /// <summary>Observes a batch of a model with several inputs.</summary>
     /// <exception cref="QuantException">ShapeMismatch, InvalidArgument, NotANumber, InferenceFailed.</exception>
@@ -75,7 +75,14 @@ public sealed class Calibrator : IDisposable
             foreach ((string name, Tensor tensor) in batch)
                 observers.GetValueOrDefault(name)?.Observe(tensor);
             // Observers share nothing, so each value may be observed on its own core, with the same result.
-            Parallel.For(0, computed.Length, i => observers[computed[i]].Observe(results[i].GetTensorDataAsSpan<float>(), OnnxRuntimeSession.ShapeOf(results[i])));
+            try
+            {
+                Parallel.For(0, computed.Length, i => observers[computed[i]].Observe(results[i].GetTensorDataAsSpan<float>(), OnnxRuntimeSession.ShapeOf(results[i])));
+            }
+            catch (AggregateException e) when (e.InnerException is QuantException first)
+            {
+                throw new QuantException(first.ErrorId, first.Message, first.Target, e);
+            }
         });
         Tensor first = batch.Values.First();
         samples += first.Rank > 0 ? first.Dims[0] : 1;

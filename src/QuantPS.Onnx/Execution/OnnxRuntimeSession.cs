@@ -64,12 +64,12 @@ public sealed class OnnxRuntimeSession : IDisposable
                 ? ErrorIds.UnsupportedOperator : ErrorIds.InvalidModel;
             throw new QuantException(id, $"ONNX Runtime cannot load '{where}': {e.Message}", where, e);
         }
-        Inputs = [.. model.Graph.Inputs.Select(i => TypeOf(i.Name, session.InputMetadata[i.Name]))];
+        Inputs = new ModelInputs(where, [.. model.Graph.Inputs.Select(i => TypeOf(i.Name, session.InputMetadata[i.Name]))]);
         Outputs = [.. session.OutputNames.Select(n => TypeOf(n, session.OutputMetadata[n]))];
     }
 
     /// <summary>The inputs that have to be given.</summary>
-    public IReadOnlyList<ValueType> Inputs { get; }
+    public ModelInputs Inputs { get; }
 
     /// <summary>The model's outputs, then the extra ones.</summary>
     public IReadOnlyList<ValueType> Outputs { get; }
@@ -99,34 +99,20 @@ public sealed class OnnxRuntimeSession : IDisposable
     }
 
     /// <summary>Runs a model with a single input.</summary>
-    public IReadOnlyDictionary<string, Tensor> Run(Tensor input, IReadOnlyList<string>? outputs = null) => Run(Named(input), outputs);
-
-    /// <summary>The tensor under the name of the model's only input, with a batch dimension if it lacks one.</summary>
-    /// <exception cref="QuantException">InvalidArgument: the model has several inputs.</exception>
-    public IReadOnlyDictionary<string, Tensor> Named(Tensor input) => Inputs is [ValueType only]
-        ? new Dictionary<string, Tensor> { [only.Name] = only.WithBatchDimension(input) }
-        : throw new QuantException(ErrorIds.InvalidArgument, $"'{where}' has {Inputs.Count} inputs ({string.Join(", ", Inputs)}); name the tensor for each.", input);
+    public IReadOnlyDictionary<string, Tensor> Run(Tensor input, IReadOnlyList<string>? outputs = null) => Run(Inputs.Named(input), outputs);
 
     public void Dispose() => session.Dispose();
 
     /// <summary>Checks the inputs, runs, and hands over ONNX Runtime's own values, which are freed afterwards.</summary>
     internal void RunChecked(IReadOnlyDictionary<string, Tensor> inputs, IReadOnlyList<string> outputs, Action<IReadOnlyList<OrtValue>> use)
     {
-        foreach (string name in inputs.Keys)
-        {
-            if (!Inputs.Any(i => i.Name == name))
-                throw new QuantException(ErrorIds.InvalidArgument, $"'{where}' has no input '{name}'. Its inputs: {string.Join(", ", Inputs)}.", name);
-        }
+        Inputs.Check(inputs);
         List<OrtValue> values = [];
         try
         {
-            foreach (ValueType input in Inputs)
-            {
-                if (!inputs.TryGetValue(input.Name, out Tensor? tensor))
-                    throw new QuantException(ErrorIds.InvalidArgument, $"The input {input} of '{where}' is not given.", input.Name);
-                values.Add(ToOrt(Checked(input, tensor)));
-            }
-            using IDisposableReadOnlyCollection<OrtValue> results = RunValues([.. Inputs.Select(i => i.Name)], values, outputs);
+            foreach (ValueType input in Inputs.Types)
+                values.Add(ToOrt(inputs[input.Name]));
+            using IDisposableReadOnlyCollection<OrtValue> results = RunValues([.. Inputs.Types.Select(i => i.Name)], values, outputs);
             use(results);
         }
         finally
@@ -175,15 +161,6 @@ public sealed class OnnxRuntimeSession : IDisposable
     private static ValueType TypeOf(string name, NodeMetadata metadata) => metadata.IsTensor
         ? new ValueType(name, (TensorProto.Types.DataType)(int)metadata.ElementDataType, metadata.Dimensions, metadata.SymbolicDimensions)
         : new ValueType(name, TensorProto.Types.DataType.Undefined, [], []);
-
-    private Tensor Checked(ValueType input, Tensor tensor)
-    {
-        if (input.ElementType != TensorProto.Types.DataType.Float)
-            throw new QuantException(ErrorIds.UnsupportedDType, $"The input '{input.Name}' of '{where}' takes {input.ElementType}; only float32 inputs are supported.", tensor);
-        if (!input.Accepts(tensor.Dims))
-            throw new QuantException(ErrorIds.ShapeMismatch, $"The input '{input.Name}' of '{where}' expects {input.ShapeText}, but the tensor{(tensor.Source is null ? "" : $" from {tensor.Source}")} has the shape [{TensorShape.Format(tensor.Dims)}].", tensor);
-        return tensor;
-    }
 
     /// <summary>The process-wide environment prints warnings unless it is made otherwise, and it is made once.</summary>
     private static void EnsureEnvironment()

@@ -12,6 +12,9 @@ public sealed class ValueTypes
     {
     }
 
+    /// <summary>The model's inputs.</summary>
+    public required ModelInputs Inputs { get; init; }
+
     /// <summary>The type of a value; null when it is unknown (an initializer, a value in a subgraph).</summary>
     public ValueType? this[string value] => types.GetValueOrDefault(value);
 
@@ -21,10 +24,10 @@ public sealed class ValueTypes
     /// <exception cref="Engine.Errors.QuantException">InvalidModel, UnsupportedOperator.</exception>
     public static ValueTypes Infer(OnnxModel model)
     {
-        ValueTypes result = new();
         IEnumerable<string> computed = model.Graph.Nodes.SelectMany(n => n.Output).Where(v => v.Length > 0 && model.Graph.Constant(v) is null);
         using OnnxRuntimeSession session = new(model, computed, new SessionSettings { IntraOpThreads = 1, Optimize = false });
-        foreach (ValueType type in session.Inputs.Concat(session.Outputs))
+        ValueTypes result = new() { Inputs = session.Inputs };
+        foreach (ValueType type in session.Inputs.Types.Concat(session.Outputs))
             result.types[type.Name] = type;
         return result;
     }
