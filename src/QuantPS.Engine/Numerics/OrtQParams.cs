@@ -1,0 +1,81 @@
+using QuantPS.Engine.Errors;
+
+namespace QuantPS.Engine.Numerics;
+
+/// <summary>Scale and zero point as ONNX Runtime's quantization tool computes them; it differs from PyTorch's rule in precision and in the symmetric range.</summary>
+/// <remarks>Source: onnxruntime/python/tools/quantization/quant_utils.py compute_scale_zp, get_qmin_qmax_for_qType; base_quantizer.py
+/// _adjust_weight_scale_for_int32_bias.</remarks>
+public static class OrtQParams
+{
+    /// <summary>Smallest normal float32. A smaller scale becomes 1.</summary>
+    private const double Tiny = 1.1754943508222875e-38;
+
+    /// <summary>Room that is kept between a bias and the end of int32.</summary>
+    private const double BiasMargin = 1.0001;
+
+    /// <summary>The parameters for one range, or one range a channel.</summary>
+    /// <param name="min">Smallest values.</param>
+    /// <param name="max">Largest values, as many.</param>
+    /// <param name="dtype">quint8 or qint8.</param>
+    /// <param name="scheme">Symmetric or affine, per tensor or per channel.</param>
+    /// <param name="reduceRange">0..127, -64..64.</param>
+    /// <param name="axis">Channel axis, for per-channel schemes.</param>
+    /// <exception cref="QuantException">UnsupportedDType, UnsupportedScheme; NotANumber.</exception>
+    public static QParams Calculate(ReadOnlySpan<float> min, ReadOnlySpan<float> max, QDType dtype, QScheme scheme, bool reduceRange = false, int axis = -1)
+    {
+        if (scheme == QScheme.PerChannelAffineFloatQParams)
+            throw new QuantException(ErrorIds.UnsupportedScheme, "ONNX Runtime has no float zero points. Use an affine or symmetric scheme.");
+        (int low, int high) = (dtype, reduceRange, scheme.IsSymmetric()) switch
+        {
+            (QDType.QUInt8, true, _) => (0, 127),
+            (QDType.QUInt8, false, _) => (0, 255),
+            (QDType.QInt8, true, _) => (-64, 64),
+            (QDType.QInt8, false, true) => (-127, 127),
+            (QDType.QInt8, false, false) => (-128, 127),
+            _ => throw new QuantException(ErrorIds.UnsupportedDType, $"ONNX Runtime computes no parameters for {dtype.TorchName()} values. Use quint8 or qint8."),
+        };
+        var scales = new float[min.Length];
+        var zeroPoints = new int[min.Length];
+        for (int c = 0; c < scales.Length; c++)
+            (scales[c], zeroPoints[c]) = One(min[c], max[c], low, high, scheme.IsSymmetric());
+        return new QParams(scales, zeroPoints, dtype, scheme, axis);
+    }
+
+    /// <summary>Widens the scales of weights that are so small that the bias would not fit int32.</summary>
+    /// <param name="weight">qint8, per tensor or per channel; unchanged when a zero point is not 0.</param>
+    /// <param name="bias">One value per output channel.</param>
+    /// <param name="inputScale">Scale of the layer's input.</param>
+    public static QParams AdjustForInt32Bias(QParams weight, ReadOnlySpan<float> bias, float inputScale)
+    {
+        if (weight.DType != QDType.QInt8 || !weight.HasZeroZeroPoints)
+            return weight;
+        float[] scales = weight.Scales.ToArray();
+        for (int c = 0; c < scales.Length; c++)
+        {
+            double largest = 0;
+            foreach (float b in weight.IsPerChannel ? bias.Slice(c, 1) : bias)
+                largest = Math.Max(largest, Math.Abs((double)b));
+            double need = BiasMargin * 2 * largest / (Math.Pow(2, 32) - 2), have = (double)inputScale * scales[c];
+            if (have > 0 && have < need)
+                scales[c] = (float)(scales[c] * (need / have));
+        }
+        return new QParams(scales, weight.ZeroPoints.ToArray(), weight.DType, weight.Scheme, weight.Axis);
+    }
+
+    private static (float Scale, int ZeroPoint) One(float min, float max, int low, int high, bool symmetric)
+    {
+        if (float.IsNaN(min) || float.IsNaN(max))
+            throw new QuantException(ErrorIds.NotANumber, "The observed range is not a number: the data held NaN. Find the sample it came from and leave it out.");
+        float from = MathF.Min(min, 0f), to = MathF.Max(max, 0f);
+        if (symmetric)
+        {
+            to = MathF.Max(MathF.Abs(from), MathF.Abs(to));
+            from = -to;
+        }
+        double scale = (double)(to - from) / (high - low);
+        if (scale < Tiny)
+            return (1f, 0);
+        double zeroPoint = symmetric ? (low + high) / 2.0 : low - from / scale;
+        return ((float)scale, (int)Math.Round(zeroPoint, MidpointRounding.ToEven));
+    }
+}

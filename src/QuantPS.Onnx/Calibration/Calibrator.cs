@@ -1,0 +1,115 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+using QuantPS.Engine.Configuration;
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Observers;
+using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Passes;
+using QuantPS.Onnx.Quantization;
+using Tensor = QuantPS.Engine.Tensors.Tensor;
+
+namespace QuantPS.Onnx.Calibration;
+
+/// <summary>Runs the float model batch by batch and lets observers watch the values that are to be quantized. Nothing is kept of a batch.</summary>
+/// <remarks>Observers look at ONNX Runtime's own buffers. Not thread-safe: one batch at a time.</remarks>
+public sealed class Calibrator : IDisposable
+{
+    private readonly OnnxModel original;
+    private readonly QConfig config;
+    private readonly QuantizationPlan plan;
+    private readonly Dictionary<string, Observer> observers;
+    private readonly OnnxRuntimeSession session;
+    private readonly string[] watched;
+    private long samples, batches;
+
+    /// <param name="model">The float model; not changed.</param>
+    /// <param name="config">The observers to use.</param>
+    /// <param name="passes">Rewrites of the float graph; the registry's by default.</param>
+    /// <param name="settings">How to run the float model.</param>
+    /// <exception cref="QuantException">NothingToQuantize, InvalidModel, UnsupportedOperator, UnknownObserver.</exception>
+    public Calibrator(OnnxModel model, QConfig config, IEnumerable<GraphPass>? passes = null, SessionSettings? settings = null)
+    {
+        original = model;
+        this.config = config;
+        plan = new QuantizationPlan(PassRegistry.Apply(model, passes));
+        watched = [.. plan.Observed.Where(v => plan.OperatorOf(v)?.FixedOutput(config) is null)];
+        observers = watched.ToDictionary(v => v, _ => config.Activation.Create(), StringComparer.Ordinal);
+        session = new OnnxRuntimeSession(plan.Model, watched.Where(v => plan.Model.Graph.Producer(v) is not null), settings);
+    }
+
+    /// <summary>What will be quantized.</summary>
+    public QuantizationPlan Plan => plan;
+
+    /// <summary>The inputs that a batch has to fit.</summary>
+    public ModelInputs Inputs => session.Inputs;
+
+    /// <summary>Samples seen so far.</summary>
+    public long SampleCount => samples;
+
+    /// <summary>Observes a batch, or a single sample (one dimension less), of a model with one input.</summary>
+    /// <exception cref="QuantException">ShapeMismatch, NotANumber (NaN or infinity; nothing was observed of the batch), InferenceFailed.</exception>
+    public void Observe(Tensor batch) => Observe(Inputs.Named(batch));
+
+    /// <summary>Observes a batch of a model with several inputs.</summary>
+    /// <exception cref="QuantException">ShapeMismatch, InvalidArgument, NotANumber, InferenceFailed.</exception>
+    public void Observe(IReadOnlyDictionary<string, Tensor> batch)
+    {
+        foreach ((string name, Tensor tensor) in batch)
+        {
+            int bad = tensor.FirstNonFinite();
+            if (bad >= 0)
+                throw new QuantException(ErrorIds.NotANumber, $"The tensor{(tensor.Source is null ? $" for '{name}'" : $" from {tensor.Source}")} holds {tensor.Span[bad]} at position {bad}. Calibration needs finite values; drop or repair this sample.", tensor);
+        }
+        string[] computed = [.. watched.Where(v => !batch.ContainsKey(v))];
+        session.RunChecked(batch, computed, results =>
+        {
+            // First all checks, then all observations: a batch counts as a whole or not at all.
+            for (int i = 0; i < computed.Length; i++)
+            {
+                if (!AllFinite(results[i].GetTensorDataAsSpan<float>()))
+                    throw new QuantException(ErrorIds.NotANumber, $"For this sample the model itself computes NaN or infinity in '{computed[i]}'. Drop the sample, or check the model.", batch.Values.First());
+            }
+            foreach ((string name, Tensor tensor) in batch)
+                observers.GetValueOrDefault(name)?.Observe(tensor);
+            // Observers share nothing, so each value may be observed on its own core, with the same result.
+            try
+            {
+                Parallel.For(0, computed.Length, i => observers[computed[i]].Observe(results[i].GetTensorDataAsSpan<float>(), OnnxRuntimeSession.ShapeOf(results[i])));
+            }
+            catch (AggregateException e) when (e.InnerException is QuantException first)
+            {
+                throw new QuantException(first.ErrorId, first.Message, first.Target, e);
+            }
+        });
+        Tensor first = batch.Values.First();
+        samples += first.Rank > 0 ? first.Dims[0] : 1;
+        batches++;
+    }
+
+    /// <summary>What was observed. Observing may go on afterwards; the data then sees it too.</summary>
+    /// <exception cref="QuantException">NeverObserved: no batch was observed.</exception>
+    public CalibrationData Finish()
+    {
+        if (batches == 0)
+            throw new QuantException(ErrorIds.NeverObserved, $"'{original.Name}' was calibrated with no data at all. Pipe in samples of what the model will see.", original);
+        return new CalibrationData { Original = original, QConfig = config, Plan = plan, Observers = observers, SampleCount = samples, BatchCount = batches };
+    }
+
+    public void Dispose() => session.Dispose();
+
+    /// <summary>Exponent bits all set mean NaN or infinity; multiplying such a value by zero gives NaN, any other a zero.</summary>
+    private static bool AllFinite(ReadOnlySpan<float> values)
+    {
+        Vector<float> sum = Vector<float>.Zero;
+        ReadOnlySpan<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(values);
+        foreach (Vector<float> v in vectors)
+            sum += v * Vector<float>.Zero;
+        float rest = Vector.Sum(sum);
+        foreach (float v in values[(vectors.Length * Vector<float>.Count)..])
+            rest += v * 0f;
+        return rest == 0f;
+    }
+}

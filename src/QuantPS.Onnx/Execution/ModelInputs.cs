@@ -1,0 +1,37 @@
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Tensors;
+using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
+
+namespace QuantPS.Onnx.Execution;
+
+/// <summary>What a model takes, and the checks of what it is given.</summary>
+/// <param name="Where">The file or name of the model, for messages.</param>
+/// <param name="Types">The inputs that have to be given.</param>
+public sealed record ModelInputs(string Where, IReadOnlyList<ValueType> Types)
+{
+    /// <summary>The tensor under the name of the model's only input, with a batch dimension if it lacks one.</summary>
+    /// <exception cref="QuantException">InvalidArgument: the model has several inputs.</exception>
+    public IReadOnlyDictionary<string, Tensor> Named(Tensor input) => Types is [ValueType only]
+        ? new Dictionary<string, Tensor> { [only.Name] = only.WithBatchDimension(input) }
+        : throw new QuantException(ErrorIds.InvalidArgument, $"'{Where}' has {Types.Count} inputs ({string.Join(", ", Types)}); name the tensor for each.", input);
+
+    /// <summary>Throws unless there is a fitting tensor for every input, and none besides.</summary>
+    /// <exception cref="QuantException">InvalidArgument (missing or unknown), ShapeMismatch, UnsupportedDType.</exception>
+    public void Check(IReadOnlyDictionary<string, Tensor> inputs)
+    {
+        foreach (string name in inputs.Keys)
+        {
+            if (!Types.Any(i => i.Name == name))
+                throw new QuantException(ErrorIds.InvalidArgument, $"'{Where}' has no input '{name}'. Its inputs: {string.Join(", ", Types)}.", name);
+        }
+        foreach (ValueType input in Types)
+        {
+            if (!inputs.TryGetValue(input.Name, out Tensor? tensor))
+                throw new QuantException(ErrorIds.InvalidArgument, $"The input {input} of '{Where}' is not given.", input.Name);
+            if (input.ElementType != DataType.Float)
+                throw new QuantException(ErrorIds.UnsupportedDType, $"The input '{input.Name}' of '{Where}' takes {input.ElementType}; only float32 inputs are supported.", tensor);
+            if (!input.Accepts(tensor.Dims))
+                throw new QuantException(ErrorIds.ShapeMismatch, $"The input '{input.Name}' of '{Where}' expects {input.ShapeText}, but the tensor{(tensor.Source is null ? "" : $" from {tensor.Source}")} has the shape [{TensorShape.Format(tensor.Dims)}].", tensor);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+using QuantPS.Onnx.Model;
+using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
+
+namespace QuantPS.Onnx.Execution;
+
+/// <summary>Element types and shapes of every value of a graph, by ONNX Runtime's shape inference.</summary>
+public sealed class ValueTypes
+{
+    private readonly Dictionary<string, ValueType> types = new(StringComparer.Ordinal);
+
+    private ValueTypes()
+    {
+    }
+
+    /// <summary>The model's inputs.</summary>
+    public required ModelInputs Inputs { get; init; }
+
+    /// <summary>The type of a value; null when it is unknown (an initializer, a value in a subgraph).</summary>
+    public ValueType? this[string value] => types.GetValueOrDefault(value);
+
+    public bool IsFloat(string value) => this[value]?.ElementType == DataType.Float;
+
+    /// <summary>Loads the model with every value as an output and asks what they are.</summary>
+    /// <exception cref="Engine.Errors.QuantException">InvalidModel, UnsupportedOperator.</exception>
+    public static ValueTypes Infer(OnnxModel model)
+    {
+        IEnumerable<string> computed = model.Graph.Nodes.SelectMany(n => n.Output).Where(v => v.Length > 0 && model.Graph.Constant(v) is null);
+        using OnnxRuntimeSession session = new(model, computed, new SessionSettings { IntraOpThreads = 1, Optimize = false });
+        ValueTypes result = new() { Inputs = session.Inputs };
+        foreach (ValueType type in session.Inputs.Types.Concat(session.Outputs))
+            result.types[type.Name] = type;
+        return result;
+    }
+}

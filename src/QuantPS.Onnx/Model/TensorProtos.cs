@@ -1,0 +1,105 @@
+using System.Runtime.InteropServices;
+using Google.Protobuf;
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Model.Proto;
+using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
+
+namespace QuantPS.Onnx.Model;
+
+/// <summary>Values out of and into TensorProto, whichever of its fields holds them.</summary>
+/// <remarks>Source: onnx.proto, TensorProto: raw_data is little-endian; int32_data also holds the 8- and 16-bit types and float16's bits.</remarks>
+public static class TensorProtos
+{
+    public static DataType Type(this TensorProto tensor) => (DataType)tensor.DataType;
+
+    public static int[] Shape(this TensorProto tensor) => [.. tensor.Dims.Select(d => checked((int)d))];
+
+    /// <summary>Number of elements; 1 for a scalar.</summary>
+    public static int Count(this TensorProto tensor) => TensorShape.Count(tensor.Shape());
+
+    /// <summary>The values as float32. Takes float, double, float16, bfloat16 and the integer types up to 32 bits.</summary>
+    /// <exception cref="QuantException">UnsupportedDType, InvalidModel (wrong number of values, data outside the file).</exception>
+    public static float[] ToFloats(this TensorProto tensor)
+    {
+        return tensor.Type() switch
+        {
+            DataType.Float => tensor.Values<float>(tensor.FloatData.ToArray),
+            DataType.Double => Array.ConvertAll(tensor.Values<double>(tensor.DoubleData.ToArray), v => (float)v),
+            DataType.Float16 => Array.ConvertAll(tensor.Values<ushort>(() => Narrow(v => (ushort)v)), v => (float)BitConverter.UInt16BitsToHalf(v)),
+            DataType.Bfloat16 => Array.ConvertAll(tensor.Values<ushort>(() => Narrow(v => (ushort)v)), v => BitConverter.Int32BitsToSingle(v << 16)),
+            _ => Array.ConvertAll(tensor.ToLongs(), v => (float)v),
+        };
+
+        ushort[] Narrow(Func<int, ushort> f) => [.. tensor.Int32Data.Select(f)];
+    }
+
+    /// <summary>The values of an integer or bool tensor.</summary>
+    /// <exception cref="QuantException">UnsupportedDType, InvalidModel (wrong number of values, data outside the file).</exception>
+    public static long[] ToLongs(this TensorProto tensor)
+    {
+        return tensor.Type() switch
+        {
+            DataType.Int64 => tensor.Values<long>(tensor.Int64Data.ToArray),
+            DataType.Int32 => Array.ConvertAll(tensor.Values<int>(tensor.Int32Data.ToArray), v => (long)v),
+            DataType.Int16 => Array.ConvertAll(tensor.Values<short>(() => Narrow(v => (short)v)), v => (long)v),
+            DataType.Uint16 => Array.ConvertAll(tensor.Values<ushort>(() => Narrow(v => (ushort)v)), v => (long)v),
+            DataType.Int8 => Array.ConvertAll(tensor.Values<sbyte>(() => Narrow(v => (sbyte)v)), v => (long)v),
+            DataType.Uint8 or DataType.Bool => Array.ConvertAll(tensor.Values<byte>(() => Narrow(v => (byte)v)), v => (long)v),
+            DataType.Uint32 => Array.ConvertAll(tensor.Values<uint>(() => [.. tensor.Uint64Data.Select(v => (uint)v)]), v => (long)v),
+            _ => throw new QuantException(ErrorIds.UnsupportedDType, $"The tensor '{tensor.Name}' has the element type {tensor.Type()}, which cannot be read as numbers here.", tensor.Name),
+        };
+
+        T[] Narrow<T>(Func<int, T> f) => [.. tensor.Int32Data.Select(f)];
+    }
+
+    /// <summary>A float32 tensor of the same shape.</summary>
+    public static Tensor ToTensor(this TensorProto tensor) => new(tensor.Shape(), tensor.ToFloats()) { Name = tensor.Name };
+
+    /// <summary>The one value of a scalar or of a tensor with a single element.</summary>
+    /// <exception cref="QuantException">InvalidModel: more or fewer elements than one.</exception>
+    public static float ToScalar(this TensorProto tensor) => tensor.ToFloats() is [float v] ? v
+        : throw new QuantException(ErrorIds.InvalidModel, $"The tensor '{tensor.Name}' should be a scalar but has the shape [{TensorShape.Format(tensor.Shape())}].", tensor.Name);
+
+    public static TensorProto Create(string name, ReadOnlySpan<float> values, ReadOnlySpan<int> shape) => Create(name, DataType.Float, MemoryMarshal.AsBytes(values), shape);
+
+    public static TensorProto Create(string name, ReadOnlySpan<int> values, ReadOnlySpan<int> shape) => Create(name, DataType.Int32, MemoryMarshal.AsBytes(values), shape);
+
+    public static TensorProto Create(string name, ReadOnlySpan<long> values, ReadOnlySpan<int> shape) => Create(name, DataType.Int64, MemoryMarshal.AsBytes(values), shape);
+
+    public static TensorProto Create(string name, Tensor tensor) => Create(name, tensor.Span, tensor.Dims);
+
+    /// <summary>From little-endian bytes.</summary>
+    public static TensorProto Create(string name, DataType type, ReadOnlySpan<byte> raw, ReadOnlySpan<int> shape)
+    {
+        TensorProto t = new() { Name = name, DataType = (int)type, RawData = ByteString.CopyFrom(raw) };
+        foreach (int d in shape)
+            t.Dims.Add(d);
+        return t;
+    }
+
+    private static T[] Values<T>(this TensorProto tensor, Func<T[]> typedField) where T : unmanaged
+    {
+        if (tensor.DataLocation == TensorProto.Types.DataLocation.External)
+        {
+            string file = tensor.ExternalData.FirstOrDefault(e => e.Key == "location")?.Value ?? "another file";
+            throw new QuantException(ErrorIds.InvalidModel, $"The values of '{tensor.Name}' are stored outside the model, in '{file}'. Save the model as a single file.", tensor.Name);
+        }
+        int count = tensor.Count();
+        T[] values;
+        if (tensor.HasRawData)
+        {
+            ReadOnlySpan<byte> raw = tensor.RawData.Span;
+            int size = Marshal.SizeOf<T>();
+            values = raw.Length == (long)count * size ? MemoryMarshal.Cast<byte, T>(raw).ToArray() : throw Wrong($"{raw.Length} bytes, not {(long)count * size},");
+            if (!BitConverter.IsLittleEndian)
+                throw new PlatformNotSupportedException("ONNX files are little-endian; this machine is not.");
+            return values;
+        }
+        values = typedField();
+        return values.Length == count ? values : throw Wrong($"{values.Length} values, not {count},");
+
+        QuantException Wrong(string got) =>
+            new(ErrorIds.InvalidModel, $"The tensor '{tensor.Name}' holds {got} for its shape [{TensorShape.Format(tensor.Shape())}] of {tensor.Type()}.", tensor.Name);
+    }
+}

@@ -1,0 +1,17 @@
+using QuantPS.Engine.Layers;
+
+namespace QuantPS.Onnx.Operators;
+
+/// <summary>Mean over the spatial positions. As in PyTorch, the result keeps the input's scale and zero point.</summary>
+public sealed class GlobalAveragePool : QuantOperator
+{
+    public override string OpType => "GlobalAveragePool";
+
+    public override bool SharesInputQParams => true;
+
+    public override Int8Step CreateStep(StepContext context)
+    {
+        QuantizedGlobalAveragePool pool = new(context.Inputs[0], context.Output, context.OnnxRule);
+        return inputs => pool.Run(inputs[0]);
+    }
+}

@@ -1,0 +1,81 @@
+using QuantPS.Engine.Configuration;
+using QuantPS.Engine.Layers;
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Model.Proto;
+
+namespace QuantPS.Onnx.Operators;
+
+/// <summary>A node in its graph, with the types of the values around it.</summary>
+public sealed record NodeContext(GraphIndex Graph, NodeProto Node, ValueTypes Types)
+{
+    public string Name => GraphIndex.DisplayName(Node);
+
+    public TensorProto? ConstantInput(int index) => Graph.ConstantInput(Node, index);
+}
+
+/// <summary>What an operator needs to make its int8 form.</summary>
+/// <param name="Context">The node.</param>
+/// <param name="Inputs">8-bit parameters of the activation inputs, in the operator's order.</param>
+/// <param name="Output">8-bit parameters of the output, behind a fused activation.</param>
+/// <param name="Range">What a fused Relu or Clip leaves of the output; <see cref="ActivationRange.All"/> without one.</param>
+/// <param name="OnnxRule">Quantize by division, as ONNX does, rather than by the reciprocal, as PyTorch does.</param>
+public sealed record StepContext(NodeContext Context, IReadOnlyList<QParams> Inputs, QParams Output, ActivationRange Range, bool OnnxRule);
+
+/// <summary>The int8 form of a node: activations in, one tensor out.</summary>
+public delegate QuantizedTensor Int8Step(IReadOnlyList<QuantizedTensor> inputs);
+
+/// <summary>What quantization has to know of an ONNX operator. One file each, one line in <see cref="OperatorRegistry"/>.</summary>
+public abstract class QuantOperator
+{
+    /// <summary>ONNX's name of it.</summary>
+    public abstract string OpType { get; }
+
+    /// <summary>Which inputs are activations, to be quantized by their observers.</summary>
+    public virtual IReadOnlyList<int> ActivationInputs => [0];
+
+    /// <summary>The output's integers mean the same as the input's: no observer of its own.</summary>
+    public virtual bool SharesInputQParams => false;
+
+    /// <summary>A following Relu or Clip becomes part of it: the value between is never quantized.</summary>
+    public virtual bool AbsorbsActivation => false;
+
+    /// <summary>Why this node has to stay in float; null when it can run in int8.</summary>
+    public virtual string? WhyFloat(NodeContext context) => null;
+
+    /// <summary>The range that the node limits its input to, when it does nothing else (Relu, Clip); null otherwise.</summary>
+    public virtual ActivationRange? RangeOf(GraphIndex graph, NodeProto node) => null;
+
+    /// <summary>Parameters that PyTorch fixes for the output, because the range is known beforehand; null to observe it.</summary>
+    public virtual QParams? FixedOutput(QConfig config) => null;
+
+    /// <summary>Makes the int8 form.</summary>
+    public abstract Int8Step CreateStep(StepContext context);
+}
+
+/// <summary>What quantization has to know of an operator that carries weights: these are what a model is quantized for.</summary>
+public abstract class WeightOperator : QuantOperator
+{
+    public override bool AbsorbsActivation => true;
+
+    /// <summary>The float weight with the output channels first.</summary>
+    public abstract Tensor Weight(NodeContext context);
+
+    /// <summary>The float bias, one value per output channel; null without.</summary>
+    public abstract float[]? Bias(NodeContext context);
+
+    /// <summary>Makes the quantized layer.</summary>
+    public abstract QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine, LayerOptions options);
+
+    /// <summary>Whether the file keeps the weight as [in, out] rather than [out, in].</summary>
+    public virtual bool WeightIsTransposed(NodeProto node) => false;
+
+    public sealed override Int8Step CreateStep(StepContext context) => throw new NotSupportedException("A layer is run as it is.");
+
+    private protected static string? WhyNotConstant(NodeContext context, int index, string what) =>
+        context.ConstantInput(index) is not TensorProto t ? $"its {what} is computed, not a constant"
+        : t.Type() != TensorProto.Types.DataType.Float ? $"its {what} is {t.Type()}, not float32"
+        : null;
+}
