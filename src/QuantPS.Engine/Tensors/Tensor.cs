@@ -41,6 +41,9 @@ public sealed class Tensor
     /// <summary>Where the tensor came from: a file and, in a file of many, the index. Null when it was computed.</summary>
     public string? Source { get; init; }
 
+    /// <summary>How many samples the file or files it came from give in all, where that is known beforehand: progress bars show the time left by it.</summary>
+    public long? SequenceLength { get; init; }
+
     /// <summary>Name of the graph value it is, when it came out of a model.</summary>
     public string? Name { get; init; }
 

@@ -1,22 +1,27 @@
 using System.Management.Automation;
 using QuantPS.Abstractions;
 using QuantPS.Completion;
+using QuantPS.Engine.Errors;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
+using QuantPS.Models;
+using QuantPS.Onnx.Quantization;
 
 namespace QuantPS.Commands;
 
-/// <summary>ConvertTo-Quantized: a float tensor to integers with known parameters.</summary>
-[Cmdlet(VerbsData.ConvertTo, "Quantized", DefaultParameterSetName = TensorSet)]
+/// <summary>ConvertTo-Quantized: a Calibration to a quantized model, or a float tensor to integers with known parameters.</summary>
+[Cmdlet(VerbsData.ConvertTo, "Quantized", DefaultParameterSetName = CalibrationSet)]
+[OutputType(typeof(QuantizedModel), ParameterSetName = [CalibrationSet])]
 [OutputType(typeof(QuantizedTensor), ParameterSetName = [TensorSet])]
 public sealed class ConvertToQuantizedCommand : QuantCmdlet
 {
     private const string TensorSet = "Tensor";
+    private const string CalibrationSet = "Calibration";
 
-    /// <summary>The tensors to quantize.</summary>
-    [Parameter(Mandatory = true, ValueFromPipeline = true, ParameterSetName = TensorSet)]
+    /// <summary>What Invoke-Calibration gave, or the tensors to quantize.</summary>
+    [Parameter(Mandatory = true, ValueFromPipeline = true)]
     [ValidateNotNull]
-    public Tensor[] InputObject { get; set; } = [];
+    public object[] InputObject { get; set; } = [];
 
     /// <summary>One scale, or one per channel along -Axis.</summary>
     [Parameter(Mandatory = true, ParameterSetName = TensorSet)]
@@ -30,7 +35,6 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     /// <summary>quint8 (the default), qint8 or qint32.</summary>
     [Parameter(ParameterSetName = TensorSet)]
     [Spelling<QDType>]
-    [ValidateSet(typeof(SpellingNames<QDType>))]
     public QDType DType { get; set; } = QDType.QUInt8;
 
     /// <summary>The channels' dimension; makes the parameters per channel.</summary>
@@ -44,9 +48,30 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     /// <inheritdoc/>
     protected override void Process()
     {
-        foreach (Tensor tensor in InputObject)
+        foreach (object item in InputObject)
         {
-            Guard(() => WriteObject(Quantizer.Quantize(tensor, QParamsParameters.Create(Scale, ZeroPoint, DType, Axis, tensor.Rank), Onnx)), tensor);
+            Cancellation.ThrowIfCancellationRequested();
+            object value = item is PSObject wrapped ? wrapped.BaseObject : item;
+            Guard(() => WriteObject(ParameterSetName == TensorSet ? Quantize(value) : Convert(value)), value);
         }
+    }
+
+    private QuantizedTensor Quantize(object value) => value is Tensor tensor
+        ? Quantizer.Quantize(tensor, QParamsParameters.Create(Scale, ZeroPoint, DType, Axis, tensor.Rank), Onnx)
+        : throw new QuantException(ErrorIds.InvalidArgument, $"With -Scale a Tensor is wanted, not {value.GetType().Name}.", value);
+
+    private QuantizedModel Convert(object value)
+    {
+        Calibration calibration = value switch
+        {
+            Calibration c => c,
+            QModel model => throw new QuantException(ErrorIds.NotCalibrated, $"The model '{model.Name}' is not calibrated yet: pipe samples of its input through Invoke-Calibration -Model, and what that gives to ConvertTo-Quantized.", model),
+            Tensor tensor => throw new QuantException(ErrorIds.InvalidArgument, $"{tensor}: name -Scale (and -ZeroPoint, -DType, -Axis) to quantize a tensor.", tensor),
+            _ => throw new QuantException(ErrorIds.InvalidArgument, $"A Calibration (Invoke-Calibration) or a Tensor is wanted, not {value.GetType().Name}.", value),
+        };
+        var quantized = new QuantizedModel(calibration.Model, ModelQuantizer.Quantize(calibration.Data));
+        foreach (string warning in quantized.Warnings)
+            WriteWarning(warning);
+        return quantized;
     }
 }

@@ -1,0 +1,21 @@
+using System.Management.Automation;
+using QuantPS.Abstractions;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Commands;
+
+/// <summary>Invoke-QModel: tensors through a model, a Tensor per output.</summary>
+[Cmdlet(VerbsLifecycle.Invoke, "QModel")]
+[OutputType(typeof(Tensor))]
+public sealed class InvokeQModelCommand : ModelRunCmdlet
+{
+    /// <inheritdoc/>
+    protected override string Activity => "Running";
+
+    /// <inheritdoc/>
+    protected override void ProcessItem(Tensor item)
+    {
+        WriteObject(Run(item), enumerateCollection: true);
+        Advance(item);
+    }
+}

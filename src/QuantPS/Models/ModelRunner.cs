@@ -1,0 +1,47 @@
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Runtime;
+
+namespace QuantPS.Models;
+
+/// <summary>A model made ready to run on one runtime.</summary>
+internal abstract class ModelRunner : IDisposable
+{
+    /// <summary>The outputs, in the model's order, each under its name.</summary>
+    public IReadOnlyList<Tensor> Run(Tensor input)
+    {
+        int bad = input.FirstNonFinite();
+        return bad < 0 ? RunCore(input) : throw new QuantException(ErrorIds.NotANumber,
+            $"{input} holds {input.Span[bad]} at [{TensorShape.Format(TensorShape.Index(input.Dims, bad))}]. Drop or repair this sample.", input);
+    }
+
+    /// <summary>Samples in a tensor: its first dimension, unless it lacks the batch dimension.</summary>
+    public int SampleCount(Tensor input) => Inputs.Types is [ValueType only] && only.Rank == input.Rank && input.Rank > 0 ? input.Dims[0] : 1;
+
+    protected abstract ModelInputs Inputs { get; }
+
+    protected abstract IReadOnlyList<Tensor> RunCore(Tensor input);
+
+    public abstract void Dispose();
+}
+
+/// <summary>ONNX Runtime.</summary>
+internal sealed class OnnxRuntimeRunner(OnnxRuntimeSession session) : ModelRunner
+{
+    protected override ModelInputs Inputs => session.Inputs;
+
+    protected override IReadOnlyList<Tensor> RunCore(Tensor input) => [.. session.Run(input).Values];
+
+    public override void Dispose() => session.Dispose();
+}
+
+/// <summary>Our int8 runtime.</summary>
+internal sealed class Int8Runner(Int8Plan plan) : ModelRunner
+{
+    protected override ModelInputs Inputs => plan.Inputs;
+
+    protected override IReadOnlyList<Tensor> RunCore(Tensor input) => [.. plan.Run(input).Outputs.Select(o => o.Value)];
+
+    public override void Dispose() => plan.Dispose();
+}

@@ -1,0 +1,50 @@
+using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Model;
+
+namespace QuantPS.Models;
+
+/// <summary>A model in ONNX form, as it was imported or made at the prompt.</summary>
+public sealed class QModel : IRunnable
+{
+    internal QModel(OnnxModel onnx)
+    {
+        Onnx = onnx;
+        Inputs = [.. ValueTypes.Infer(onnx).Inputs.Types.Select(t => $"{t.Name} {t.ShapeText}")];
+        SizeBytes = onnx.Proto.CalculateSize();
+    }
+
+    /// <inheritdoc/>
+    public string Name => Onnx.Name;
+
+    /// <summary>The file it came from; null when it was made at the prompt.</summary>
+    public string? Path => Onnx.Path;
+
+    /// <summary>Names and shapes of what it takes: "image [N, 1, 28, 28]".</summary>
+    public string[] Inputs { get; }
+
+    /// <summary>Names of what it gives.</summary>
+    public string[] Outputs => [.. Onnx.Proto.Graph.Output.Select(o => o.Name)];
+
+    /// <summary>Number of nodes.</summary>
+    public int Nodes => Onnx.Proto.Graph.Node.Count;
+
+    /// <summary>Operators and how often each occurs, the most frequent first: "Conv x 9, Relu x 7, ...".</summary>
+    public string Operators => string.Join(", ", Onnx.Proto.Graph.Node.GroupBy(n => n.OpType).OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal).Select(g => $"{g.Key} x {g.Count()}"));
+
+    /// <summary>Elements of all float weights.</summary>
+    public long Parameters => Onnx.Proto.Graph.Initializer.Sum(i => i.Dims.Aggregate(1L, (a, b) => a * b));
+
+    /// <summary>Version of the standard operator set.</summary>
+    public int Opset => Onnx.Opset;
+
+    /// <summary>Bytes of its ONNX form.</summary>
+    public long SizeBytes { get; }
+
+    internal OnnxModel Onnx { get; }
+
+    // A float model has nothing for int8 kernels: both runtimes are ONNX Runtime.
+    ModelRunner IRunnable.CreateRunner(ModelRuntime runtime) => new OnnxRuntimeRunner(new OnnxRuntimeSession(Onnx));
+
+    /// <inheritdoc/>
+    public override string ToString() => Name;
+}
