@@ -70,6 +70,9 @@ public sealed class QParams
     /// <summary>The zero points of per_channel_affine_float_qparams: float32, not rounded, real value = scale * (integer - zero point). Empty for other schemes.</summary>
     public ReadOnlySpan<float> FloatZeroPoints => floatZeroPoints;
 
+    /// <summary>True for per_channel_affine_float_qparams, whose zero points are float32.</summary>
+    public bool HasFloatZeroPoints => floatZeroPoints is not null;
+
     /// <summary>A double per tensor, a double[] per channel. Every value is a float32 value, shown with all its digits as PyTorch's q_scale() does.</summary>
     public object Scale => IsPerChannel ? Array.ConvertAll(scales, s => (double)s) : (double)scales[0];
 

@@ -1,7 +1,7 @@
 namespace QuantPS.Engine.Numerics;
 
 /// <summary>How PyTorch's own kernels quantize NaN and values beyond int32, kernel by kernel. On everything else they all agree with
-/// <see cref="Quantizer.QuantizeTorch"/>.</summary>
+/// <see cref="Quantizer.QuantizeTorch(float, float, int, int, int)"/>.</summary>
 /// <remarks>Source: aten/native/quantized/cpu/kernels/QuantizedOpKernels.cpp, FBGEMM QuantUtilsAvx2.cc QuantizeAvx2; x86-64.</remarks>
 public enum QuantizeCompat
 {

@@ -30,16 +30,27 @@ public static class Quantizer
         return r >= max ? max : (int)r;
     }
 
+    /// <summary>PyTorch's rule for float zero points (per_channel_affine_float_qparams): q = clamp(rne(x * f32(1/scale) + zp)). Rounds after the addition.</summary>
+    /// <remarks>Source: aten/native/quantized/AffineQuantizerBase.cpp quantize_val_float_qparams. NaN gives <paramref name="min"/>.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int QuantizeTorch(float x, float inverseScale, float zeroPoint, int min, int max) => Rounding.Saturate(x * inverseScale + zeroPoint, min, max);
+
     /// <summary>scale * (q - zp), one float32 multiplication. The difference is exact for 8 bits; for qint32 it is rounded to float32 once.</summary>
     /// <remarks>Source: AffineQuantizerBase.cpp dequantize_val; the per-channel kernel multiplies in double and rounds once, which is the same for float32 scales.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Dequantize(int q, float scale, int zeroPoint) => scale * (float)((long)q - zeroPoint);
 
+    /// <summary>(q - zp) * scale for float zero points; the difference is a float32 difference.</summary>
+    /// <remarks>Source: QuantizedOpKernels.cpp dequantize_per_channel_affine_float_qparams kernel.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Dequantize(int q, float scale, float zeroPoint) => (q - zeroPoint) * scale;
+
     /// <summary>Quantizes a tensor by the rule of the profile's family: torch multiplies by the reciprocal, ONNX divides.</summary>
     /// <param name="tensor">float32, any shape.</param>
     /// <param name="qparams">Per tensor, or per channel along its axis.</param>
     /// <param name="onnxRule">True for ONNX's division.</param>
-    /// <exception cref="QuantException">ShapeMismatch: the number of scales is not the number of channels.</exception>
+    /// <exception cref="QuantException">ShapeMismatch: the number of scales is not the number of channels. UnsupportedScheme: float zero points, which
+    /// ONNX does not have.</exception>
     public static QuantizedTensor Quantize(Tensor tensor, QParams qparams, bool onnxRule = false)
     {
         qparams.CheckFits(tensor.Dims);
@@ -50,12 +61,19 @@ public static class Quantizer
             QuantizeSlice(x, result, 0, qparams.Scales[0], qparams.ZeroPoints[0], onnxRule);
             return result;
         }
+        if (onnxRule && qparams.HasFloatZeroPoints)
+            throw new QuantException(ErrorIds.UnsupportedScheme, "ONNX has no float zero points. Use per_channel_affine or per_channel_symmetric.", tensor);
         (int outer, int channels, int inner) = TensorShape.Split(tensor.Dims, qparams.Axis);
         for (int o = 0; o < outer; o++)
         {
             for (int c = 0; c < channels; c++)
             {
                 int start = (o * channels + c) * inner;
+                if (qparams.HasFloatZeroPoints)
+                {
+                    QuantizeFloatZeroPoint(x.Slice(start, inner), result, start, 1f / qparams.Scales[c], qparams.FloatZeroPoints[c]);
+                    continue;
+                }
                 QuantizeSlice(x.Slice(start, inner), result, start, qparams.Scales[c], qparams.ZeroPoints[c], onnxRule);
             }
         }
@@ -86,6 +104,13 @@ public static class Quantizer
         }
     }
 
+    private static void QuantizeFloatZeroPoint(ReadOnlySpan<float> x, QuantizedTensor result, int start, float inverse, float zeroPoint)
+    {
+        (int min, int max) = result.DType.Range();
+        for (int i = 0; i < x.Length; i++)
+            result.SetInteger(start + i, QuantizeTorch(x[i], inverse, zeroPoint, min, max));
+    }
+
     /// <summary>Integers back to float32.</summary>
     public static Tensor Dequantize(QuantizedTensor tensor)
     {
@@ -99,6 +124,12 @@ public static class Quantizer
             {
                 int start = (o * channels + c) * inner;
                 float scale = p.Scales[c];
+                if (p.HasFloatZeroPoints)
+                {
+                    for (int i = start; i < start + inner; i++)
+                        y[i] = Dequantize(tensor.GetInteger(i), scale, p.FloatZeroPoints[c]);
+                    continue;
+                }
                 int zeroPoint = p.ZeroPoints[c];
                 for (int i = start; i < start + inner; i++)
                     y[i] = Dequantize(tensor.GetInteger(i), scale, zeroPoint);

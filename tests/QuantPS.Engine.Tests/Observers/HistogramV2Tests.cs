@@ -18,7 +18,7 @@ public class HistogramV2Tests
     {
         JsonElement golden = GoldenFile.Load(File)[id];
         ObserverSpec spec = ObserverGolden.Spec(golden.GetProperty("args"), ObserverKind.Histogram, TorchVersion.V2);
-        Observer observer = ObserverGolden.Observe(spec, golden.GetProperty("batches"));
+        Observer observer = ObserverGolden.Observe(spec, golden);
         if (golden.IsMissing("min"))
         {
             Assert.True(observer.MinValues.IsEmpty);

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Observers;
+using QuantPS.Engine.Tensors;
 using QuantPS.Engine.Tests.Golden;
 
 namespace QuantPS.Engine.Tests.Observers;
@@ -22,11 +23,17 @@ internal static class ObserverGolden
         Bins = args.IsMissing("bins") ? 2048 : args.GetProperty("bins").GetInt32(),
     };
 
-    public static Observer Observe(ObserverSpec spec, JsonElement batches)
+    /// <summary>Observes a case's batches, and behind them the one that it gives as the outer sum of two vectors.</summary>
+    public static Observer Observe(ObserverSpec spec, JsonElement golden)
     {
         Observer observer = spec.Create();
-        foreach (JsonElement batch in batches.EnumerateArray())
+        foreach (JsonElement batch in golden.GetProperty("batches").EnumerateArray())
             observer.Observe(batch.Tensor());
+        if (!golden.IsMissing("outer"))
+        {
+            float[] a = golden.GetProperty("outer")[0].Elements<float>(), b = golden.GetProperty("outer")[1].Elements<float>();
+            observer.Observe(new Tensor([a.Length, b.Length], a.SelectMany(x => b.Select(y => x + y)).ToArray()));
+        }
         return observer;
     }
 

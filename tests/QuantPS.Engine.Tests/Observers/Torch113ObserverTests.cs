@@ -17,6 +17,6 @@ public class Torch113ObserverTests
     {
         JsonElement golden = GoldenFile.Load(File)[id];
         ObserverSpec spec = ObserverGolden.Spec(golden.GetProperty("args"), Enum.Parse<ObserverKind>(golden.GetProperty("observer").GetString()!), TorchVersion.V1_13);
-        ObserverGolden.AssertQParams(golden, ObserverGolden.Observe(spec, golden.GetProperty("batches")));
+        ObserverGolden.AssertQParams(golden, ObserverGolden.Observe(spec, golden));
     }
 }

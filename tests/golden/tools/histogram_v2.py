@@ -4,7 +4,8 @@
   python3 histogram_v2.py [OUT=../histogram_v2_ref.json]
 
 A case: args of the observer, batches (tensors as in golden.py), then min, max, the histogram's non-zero bins (index, value), the range that
-the search chose (lo, hi), scale and zp; min to hi are absent when nothing finite was seen."""
+the search chose (lo, hi), scale and zp; min to hi are absent when nothing finite was seen.  'outer': a last batch, given by two
+vectors: float32 a[i] + b[j] (clipping only pays when many different values lie inside the range, so these are the cases in which the search works)."""
 import sys, os, json, base64; HERE = os.path.dirname(os.path.abspath(__file__)); sys.path.insert(0, HERE)
 import numpy as np, ref
 f32 = np.float32; inf = np.inf; DT = {'int32': 'i4', 'float32': 'f4'}
@@ -38,9 +39,19 @@ def batches(kind, rng):
     if kind == 'huge': return [n(50, 1e20), n(50, 3e20)]
     if kind == 'integers': return [rng.integers(-9, 10, 80).astype('f4') * 2 ** k for k in range(3)]
     if kind == 'long': return [n(400), np.maximum(n(400, 2), 0)]
+    if kind.startswith('many'): return [n(30, .5)]
     raise ValueError(kind)
+def outer(kind, rng):
+    """two vectors whose outer sum is a large batch"""
+    n = lambda k, s=1.0: (rng.normal(size=k) * s).astype('f4')
+    if kind == 'many normal': return n(180), n(170, .3)
+    if kind == 'many heavy': return rng.laplace(size=200).astype('f4'), rng.laplace(size=150).astype('f4')
+    if kind == 'many skewed': return np.exp(n(300)), np.abs(n(120, .1))
+    if kind == 'many outliers': return np.append(n(200), f32(9)), n(160, .5)
+    if kind == 'many small': return (rng.standard_t(4, 250) * 1e-3).astype('f4'), (rng.standard_t(4, 150) * 1e-3).astype('f4')
+    return None
 KINDS = ['normal', 'relu', 'growing', 'exploding', 'shrinking', 'drifting', 'heavy', 'outlier', 'negative', 'infinite', 'all infinite', 'infinite first', 'constant', 'same constant',
-         'constant then more', 'zeros', 'zeros then more', 'single', 'empty', 'only empty', 'far from zero', 'tiny', 'huge', 'integers', 'long']
+         'constant then more', 'zeros', 'zeros then more', 'single', 'empty', 'only empty', 'far from zero', 'tiny', 'huge', 'integers', 'long', 'many normal', 'many heavy', 'many skewed', 'many outliers', 'many small']
 
 def main(out):
     rng = np.random.default_rng(210); rows = []
@@ -51,7 +62,9 @@ def main(out):
         if rng.random() < .2: a['quant_min'], a['quant_max'] = [(0, 127), (0, 254), (0, 15)][int(rng.integers(0, 3))] if a['dtype'] == 'quint8' else [(-127, 127), (-8, 7)][int(rng.integers(0, 2))]
         o = ref.Histogram(bins=bins, version='2.x', **a); xs = batches(kind, rng)
         for x in xs: o.forward(x)
-        s, z = o.calc(); r = dict(id='%s-%02d' % (kind.replace(' ', '-'), k), args=dict(a, bins=bins), batches=[T(x) for x in xs])
+        ab = outer(kind, rng)
+        if ab: o.forward(ab[0][:, None] + ab[1])
+        s, z = o.calc(); r = dict(id='%s-%02d' % (kind.replace(' ', '-'), k), args=dict(a, bins=bins), batches=[T(x) for x in xs], **(dict(outer=[T(v) for v in ab]) if ab else {}))
         if not (o.mn == inf and o.mx == -inf):
             lo, hi = o.search(); i = np.nonzero(o.h)[0]
             r.update(min=float(o.mn), max=float(o.mx), index=T(i.astype('i4')), value=T(o.h[i]), lo=float(lo), hi=float(hi))
