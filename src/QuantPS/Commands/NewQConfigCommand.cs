@@ -96,6 +96,9 @@ public sealed class NewQConfigCommand : QuantCmdlet
         weight = Change(weight, "Weight", WeightObserver is not null, WeightDType, WeightScheme, WeightQuantMin, WeightQuantMax);
         if (MyInvocation.BoundParameters.ContainsKey(nameof(ReduceRange)))
             activation = activation with { ReduceRange = ReduceRange };
+        // An observer refuses what PyTorch's constructor refuses; better here than when the first tensor comes.
+        activation.Create();
+        weight.Create();
         QConfig changed = preset with { Activation = activation, Weight = weight };
         WriteObject(changed with { Name = Name ?? (changed == preset ? preset.Name : "custom") });
     }
