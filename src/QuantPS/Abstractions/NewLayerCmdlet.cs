@@ -37,7 +37,6 @@ public abstract class NewLayerCmdlet : QuantCmdlet
     /// <summary>quint8 (the default) or qint8, for inputs and outputs.</summary>
     [Parameter]
     [Spelling<QDType>]
-    [ValidateSet(typeof(SpellingNames<QDType>))]
     public QDType ActivationDType { get; set; } = QDType.QUInt8;
 
     /// <summary>A fused ReLU: clamps outputs at the zero point.</summary>
@@ -47,7 +46,6 @@ public abstract class NewLayerCmdlet : QuantCmdlet
     /// <summary>Whose arithmetic; x86 (the default) picks onednn or fbgemm as PyTorch does.</summary>
     [Parameter]
     [Spelling<EngineKind>]
-    [ValidateSet(typeof(SpellingNames<EngineKind>))]
     public EngineKind Engine { get; set; } = EngineKind.X86;
 
     /// <summary>Reproduces the engine's own defects too.</summary>

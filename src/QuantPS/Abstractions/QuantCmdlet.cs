@@ -8,10 +8,12 @@ namespace QuantPS.Abstractions;
 /// <remarks>A leaf overrides <see cref="Begin"/>, <see cref="Process"/>, <see cref="End"/> and throws <see cref="QuantException"/>. What Begin throws
 /// terminates (no later record can succeed); what Process and End throw is one bad record and the pipeline goes on. Inside Process, a loop
 /// over several items puts each through <see cref="Guard"/>.</remarks>
-public abstract class QuantCmdlet : PSCmdlet
+public abstract class QuantCmdlet : PSCmdlet, IDisposable
 {
+    private readonly CancellationTokenSource stopping = new();
+
     /// <summary>Set by Ctrl+C and by everything else that stops the pipeline. Long work asks it at least every 100 ms.</summary>
-    protected CancellationToken Cancellation => PipelineStopToken;
+    protected CancellationToken Cancellation => stopping.Token;
 
     /// <summary>Before the first record: check and open what every record needs. Errors terminate.</summary>
     protected virtual void Begin()
@@ -47,6 +49,9 @@ public abstract class QuantCmdlet : PSCmdlet
     /// <inheritdoc/>
     protected sealed override void EndProcessing() => Guard(End, null);
 
+    /// <inheritdoc/>
+    protected override void StopProcessing() => stopping.Cancel();
+
     /// <summary>What an error is about when the exception does not say: the record at hand.</summary>
     protected virtual object? CurrentItem => null;
 
@@ -69,6 +74,20 @@ public abstract class QuantCmdlet : PSCmdlet
     /// <summary>PowerShell's own control flow (stop, break, Select-Object -First, -ErrorAction Stop) passes through untouched.</summary>
     private static bool IsOurs(Exception e) => e is not (FlowControlException or IContainsErrorRecord);
 
-    /// <summary>A cancellation by the pipeline's own token is a stopped pipeline, not an error.</summary>
-    private Exception Stopped(Exception e) => e is OperationCanceledException && Cancellation.IsCancellationRequested ? throw new PipelineStoppedException() : e;
+    /// <summary>A cancellation that we asked for is a stopped pipeline, not an error.</summary>
+    private Exception Stopped(Exception e) => e is OperationCanceledException && stopping.IsCancellationRequested ? throw new PipelineStoppedException() : e;
+
+    /// <summary>Called by PowerShell when the pipeline is over, whatever its end.</summary>
+    public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Releases what a leaf holds open.</summary>
+    protected virtual void Dispose(bool disposing)
+    {
+        if (disposing)
+            stopping.Dispose();
+    }
 }

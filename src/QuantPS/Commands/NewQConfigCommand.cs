@@ -29,37 +29,31 @@ public sealed class NewQConfigCommand : QuantCmdlet
     /// <summary>Observer of the activations.</summary>
     [Parameter]
     [Spelling<ObserverKind>]
-    [ValidateSet(typeof(SpellingNames<ObserverKind>))]
     public ObserverKind? ActivationObserver { get; set; }
 
     /// <summary>Observer of the weights.</summary>
     [Parameter]
     [Spelling<ObserverKind>]
-    [ValidateSet(typeof(SpellingNames<ObserverKind>))]
     public ObserverKind? WeightObserver { get; set; }
 
     /// <summary>Integer type of the activations.</summary>
     [Parameter]
     [Spelling<QDType>]
-    [ValidateSet(typeof(SpellingNames<QDType>))]
     public QDType? ActivationDType { get; set; }
 
     /// <summary>Integer type of the weights.</summary>
     [Parameter]
     [Spelling<QDType>]
-    [ValidateSet(typeof(SpellingNames<QDType>))]
     public QDType? WeightDType { get; set; }
 
     /// <summary>Scheme of the activations.</summary>
     [Parameter]
     [Spelling<QScheme>]
-    [ValidateSet(typeof(SpellingNames<QScheme>))]
     public QScheme? ActivationScheme { get; set; }
 
     /// <summary>Scheme of the weights. A per-channel scheme without -WeightObserver brings the per-channel form of the preset's observer, and the other way round.</summary>
     [Parameter]
     [Spelling<QScheme>]
-    [ValidateSet(typeof(SpellingNames<QScheme>))]
     public QScheme? WeightScheme { get; set; }
 
     /// <summary>Activations use one bit less. -ReduceRange:$false takes it from a preset that has it.</summary>

@@ -33,7 +33,6 @@ public sealed class NewQuantizedTensorCommand : QuantCmdlet
     /// <summary>quint8 (the default), qint8 or qint32.</summary>
     [Parameter]
     [Spelling<QDType>]
-    [ValidateSet(typeof(SpellingNames<QDType>))]
     public QDType DType { get; set; } = QDType.QUInt8;
 
     /// <summary>The channels' dimension; makes the parameters per channel.</summary>
