@@ -10,6 +10,7 @@ public sealed class GraphIndex
     private readonly Dictionary<string, NodeProto> producers = new(StringComparer.Ordinal);
     private readonly Dictionary<string, List<NodeProto>> consumers = new(StringComparer.Ordinal);
     private readonly Dictionary<string, TensorProto> constants = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, SparseTensorProto> sparse = new(StringComparer.Ordinal);
     private readonly HashSet<string> outputs;
 
     /// <param name="model">The model whose main graph is indexed.</param>
@@ -26,7 +27,10 @@ public sealed class GraphIndex
             defined.Add(t.Name);
         }
         foreach (SparseTensorProto s in graph.SparseInitializer)
+        {
+            sparse[s.Values?.Name ?? ""] = s;
             defined.Add(s.Values?.Name ?? "");
+        }
         foreach (ValueInfoProto input in graph.Input)
             defined.Add(input.Name);
         // Since IR version 4 an initializer may also be listed as an input, whose default it then is.
@@ -89,6 +93,9 @@ public sealed class GraphIndex
 
     /// <summary>The tensor behind a constant value, or null.</summary>
     public TensorProto? Constant(string value) => constants.GetValueOrDefault(value);
+
+    /// <summary>The sparse initializer behind a value, or null. Only float nodes can use it.</summary>
+    public SparseTensorProto? SparseConstant(string value) => sparse.GetValueOrDefault(value);
 
     public bool IsOutput(string value) => outputs.Contains(value);
 

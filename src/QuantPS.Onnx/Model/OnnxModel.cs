@@ -10,6 +10,9 @@ public sealed class OnnxModel
     /// <summary>Opset domain of the standard operators. "ai.onnx" means the same.</summary>
     public const string StandardDomain = "";
 
+    /// <summary>Since this IR version an initializer need not be listed among the graph's inputs.</summary>
+    public const int FirstIrWithFreeInitializers = 4;
+
     private GraphIndex? graph;
 
     private OnnxModel(ModelProto proto, string name, string? path)

@@ -37,8 +37,10 @@ public sealed class RemoveIdentity : GraphPass
     {
         if (node.Is("Identity"))
             return true;
+        if (!node.Is("Dropout"))
+            return false;
         bool inference = GraphIndex.Input(node, 2).Length == 0 || graph.ConstantInput(node, 2) is TensorProto training && training.ToLongs() is [0];
         bool maskUnused = node.Output.Count < 2 || node.Output[1].Length == 0 || graph.Consumers(node.Output[1]).Count == 0 && !graph.IsOutput(node.Output[1]);
-        return node.Is("Dropout") && inference && maskUnused;
+        return inference && maskUnused;
     }
 }
