@@ -8,7 +8,7 @@
     Description          = 'Quantizes neural networks to int8 after training, with PyTorch''s arithmetic bit for bit, on ONNX models.'
     PowerShellVersion    = '7.6'
     CompatiblePSEditions = @('Core')
-    FormatsToProcess     = @('module/QuantPS.Format.ps1xml')
+    FormatsToProcess     = @('module/QuantPS.Format.ps1xml', 'module/QuantPS.Models.Format.ps1xml')
     FunctionsToExport    = @()
     AliasesToExport      = @()
     VariablesToExport    = @()
@@ -16,9 +16,17 @@
     CmdletsToExport      = @(
         'ConvertFrom-Quantized'
         'ConvertTo-Quantized'
+        'Export-QModel'
         'Export-Tensor'
+        'Get-QLayer'
+        'Import-QModel'
         'Import-Tensor'
+        'Invoke-Calibration'
+        'Invoke-QModel'
         'Invoke-QuantizedConv'
+        'Measure-QModel'
+        'New-Conv2d'
+        'New-Linear'
         'New-QConfig'
         'New-QuantizedConv'
         'New-QuantizedLinear'

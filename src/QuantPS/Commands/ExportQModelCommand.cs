@@ -30,7 +30,7 @@ public sealed class ExportQModelCommand : PathOutputCmdlet<IModel>
         string file = ResolvePath(GivenPath);
         if (item is QuantizedModel quantized)
         {
-            foreach (string warning in quantized.Qdq.Warnings)
+            foreach (string warning in quantized.Qdq.Notes)
                 WriteWarning(warning);
         }
         byte[] bytes = item is QuantizedModel q ? q.Qdq.Model.ToBytes() : ((QModel)item).Onnx.ToBytes();

@@ -17,7 +17,7 @@ internal abstract class ModelRunner : IDisposable
     }
 
     /// <summary>Samples in a tensor: its first dimension, unless it lacks the batch dimension.</summary>
-    public int SampleCount(Tensor input) => Inputs.Types is [ValueType only] && only.Rank == input.Rank && input.Rank > 0 ? input.Dims[0] : 1;
+    public int SampleCount(Tensor input) => Inputs.Types is [{ } only] && only.Rank == input.Rank && input.Rank > 0 ? input.Dims[0] : 1;
 
     protected abstract ModelInputs Inputs { get; }
 

@@ -13,7 +13,7 @@ namespace QuantPS.Models;
 /// <summary>A quantized model: integer weights, scales and zero points of every value between, run by our int8 kernels or exported to ONNX.</summary>
 public sealed class QuantizedModel : IRunnable, ILayerSource
 {
-    private readonly Lazy<QdqExport> qdq;
+    private readonly Lazy<ExportResult> qdq;
 
     internal QuantizedModel(QModel source, QuantizedGraph graph)
     {
@@ -56,7 +56,7 @@ public sealed class QuantizedModel : IRunnable, ILayerSource
 
     internal QuantizedGraph Graph { get; }
 
-    internal QdqExport Qdq => qdq.Value;
+    internal ExportResult Qdq => qdq.Value;
 
     ModelRunner IRunnable.CreateRunner(ModelRuntime runtime) => runtime == ModelRuntime.QuantPS
         ? new Int8Runner(new Int8Plan(Graph))
