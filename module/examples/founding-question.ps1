@@ -22,7 +22,7 @@ $y    = New-Tensor -Shape 1,5,7,7 -Fill 1 | Invoke-QuantizedConv -Layer $q
 
 $layer = ($q | Get-QLayer).Layer
 "integers     $($y.IntRepr())"
-"scale        $($y.Scale)"
+'scale        {0}' -f $y.Scale
 "zero point   $($y.ZeroPoint)"
 "real value   $($y.Dequantize()[0,0,0,0])"
 "bias         $($layer.Bias) ($($layer.Bias.GetType().Name): it stays float)"
@@ -45,12 +45,12 @@ foreach ($engine in 'fbgemm', 'x86', 'qnnpack', 'onednn', 'onnxruntime') {
     $t = $ones | Trace-QuantizedConv -Layer $layer -At 0,0,2,2
     ''
     "$engine with $scheme weights" + $(if ("$($t.Engine)" -ne $engine) { " (this layer runs on $("$($t.Engine)".ToLowerInvariant()))" })
-    "    weight               integers $($layer.Weight[0,0,0,0]), scale $($layer.Weight.Scale[0]), zero point $($layer.Weight.ZeroPoint[0])"
+    "    weight               integers $($layer.Weight[0,0,0,0]), scale $('{0:G9}' -f $layer.Weight.Scale[0]), zero point $($layer.Weight.ZeroPoint[0])"
     "    accumulator          $($t.RawDotProduct) raw, corrected for zero points $($t.Accumulator), int32"
-    "    one step of it       $($t.BiasScale) = input scale x weight scale"
+    "    one step of it       $('{0:G9}' -f $t.BiasScale) = input scale x weight scale"
     "    bias in steps        $('{0:F3}' -f $t.BiasInSteps)"
     if ($null -ne $t.IntegerBias) {
-        "    bias taken in as     int32 $($t.IntegerBias), which costs $('{0:E2}' -f $t.BiasError)"
+        "    bias taken in as     int32 $($t.IntegerBias), which costs $('{0:0.##E+0}' -f $t.BiasError)"
         "    room left in int32   a bias $('{0:F4}' -f $t.BiasHeadroom) times as big would no longer fit (2147483647)"
     }
     else {
@@ -59,7 +59,7 @@ foreach ($engine in 'fbgemm', 'x86', 'qnnpack', 'onednn', 'onnxruntime') {
     "    formula              $($t.Formula)"
     "    multiplier           $('{0:G9}' -f $t.Multiplier) (float32)"
     "    before rounding      $('{0:G9}' -f $t.BeforeRounding), zero point $(if ($t.ZeroPointBeforeRounding) { 'already' } else { 'not yet' }) in it"
-    "    output               $($t.Output) = $($t.OutputReal); the float layer says $($t.FloatValue)"
+    "    output               $($t.Output), that is $('{0:G7}' -f $t.OutputReal); the float layer says $($t.FloatValue)"
 }
 
 # ---------------------------------------------------------------------------------------------------------------------------------------

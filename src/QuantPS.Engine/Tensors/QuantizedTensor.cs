@@ -116,8 +116,25 @@ public sealed class QuantizedTensor
             bytes.Span[position] = unchecked((byte)value);
     }
 
-    /// <summary>The integer at an index. Negative indices count from the end.</summary>
+    /// <summary>The integer at an index, one number per dimension. Negative ones count from the end.</summary>
     public int this[params int[] index] => GetInteger(TensorShape.Offset(shape, index));
+
+    // PowerShell finds $t[0, 1, 2] only where an indexer has just as many parameters; 3-D convolutions have five dimensions.
+
+    /// <inheritdoc cref="this[int[]]"/>
+    public int this[int i] => GetInteger(TensorShape.Offset(shape, [i]));
+
+    /// <inheritdoc cref="this[int[]]"/>
+    public int this[int i, int j] => GetInteger(TensorShape.Offset(shape, [i, j]));
+
+    /// <inheritdoc cref="this[int[]]"/>
+    public int this[int i, int j, int k] => GetInteger(TensorShape.Offset(shape, [i, j, k]));
+
+    /// <inheritdoc cref="this[int[]]"/>
+    public int this[int i, int j, int k, int l] => GetInteger(TensorShape.Offset(shape, [i, j, k, l]));
+
+    /// <inheritdoc cref="this[int[]]"/>
+    public int this[int i, int j, int k, int l, int m] => GetInteger(TensorShape.Offset(shape, [i, j, k, l, m]));
 
     /// <summary>Back to float32: scale * (integer - zero point).</summary>
     public Tensor Dequantize() => Quantizer.Dequantize(this);

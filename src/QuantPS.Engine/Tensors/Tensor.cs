@@ -56,11 +56,48 @@ public sealed class Tensor
     /// <summary>The elements as an array (a copy), row-major.</summary>
     public float[] ToArray() => data.ToArray();
 
-    /// <summary>One element. Negative indices count from the end.</summary>
+    /// <summary>One element, one number per dimension. Negative ones count from the end.</summary>
     public float this[params int[] index]
     {
         get => data.Span[TensorShape.Offset(shape, index)];
         set => data.Span[TensorShape.Offset(shape, index)] = value;
+    }
+
+    // PowerShell finds $t[0, 1, 2] only where an indexer has just as many parameters; 3-D convolutions have five dimensions.
+
+    /// <inheritdoc cref="this[int[]]"/>
+    public float this[int i]
+    {
+        get => data.Span[TensorShape.Offset(shape, [i])];
+        set => data.Span[TensorShape.Offset(shape, [i])] = value;
+    }
+
+    /// <inheritdoc cref="this[int[]]"/>
+    public float this[int i, int j]
+    {
+        get => data.Span[TensorShape.Offset(shape, [i, j])];
+        set => data.Span[TensorShape.Offset(shape, [i, j])] = value;
+    }
+
+    /// <inheritdoc cref="this[int[]]"/>
+    public float this[int i, int j, int k]
+    {
+        get => data.Span[TensorShape.Offset(shape, [i, j, k])];
+        set => data.Span[TensorShape.Offset(shape, [i, j, k])] = value;
+    }
+
+    /// <inheritdoc cref="this[int[]]"/>
+    public float this[int i, int j, int k, int l]
+    {
+        get => data.Span[TensorShape.Offset(shape, [i, j, k, l])];
+        set => data.Span[TensorShape.Offset(shape, [i, j, k, l])] = value;
+    }
+
+    /// <inheritdoc cref="this[int[]]"/>
+    public float this[int i, int j, int k, int l, int m]
+    {
+        get => data.Span[TensorShape.Offset(shape, [i, j, k, l, m])];
+        set => data.Span[TensorShape.Offset(shape, [i, j, k, l, m])] = value;
     }
 
     /// <summary>The same elements under another shape; one dimension may be -1.</summary>

@@ -4,7 +4,7 @@ using QuantPS.Engine.Numerics.Requantization;
 namespace QuantPS.Engine.Numerics.Engines;
 
 /// <summary>What an engine needs to know of a layer to choose its arithmetic.</summary>
-/// <param name="Name">The layer's name, for messages.</param>
+/// <param name="Name">How messages call the layer: "Layer 'conv1'".</param>
 /// <param name="IsConv">A convolution; false for a linear layer.</param>
 /// <param name="Groups">Groups of the convolution, 1 for linear.</param>
 /// <param name="Weight">The weight's parameters.</param>

@@ -11,7 +11,7 @@ public sealed class OneDnnProfile(TorchVersion version) : EngineProfile
     public override void CheckWeight(LayerFacts layer)
     {
         if (!layer.Weight.HasZeroZeroPoints)
-            throw new QuantException(ErrorIds.AsymmetricWeightRefused, $"Layer '{layer.Name}': onednn only supports symmetric quantization of weights, whose zero point must be 0. Use a symmetric weight scheme (per_channel_symmetric, per_tensor_symmetric), or the engine fbgemm, qnnpack or x86.", layer.Name);
+            throw new QuantException(ErrorIds.AsymmetricWeightRefused, $"{layer.Name}: onednn only supports symmetric quantization of weights, whose zero point must be 0. Use a symmetric weight scheme (per_channel_symmetric, per_tensor_symmetric), or the engine fbgemm, qnnpack or x86.", layer.Name);
     }
 
     public override Requantizer CreateRequantizer(RequantizationSpec spec) =>
