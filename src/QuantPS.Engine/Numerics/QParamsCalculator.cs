@@ -79,7 +79,10 @@ public static class QParamsCalculator
             return;
         string where = perChannel ? $" of channel {channel}" : "";
         if (float.IsNaN(min) || float.IsNaN(max))
-            throw new QuantException(ErrorIds.NotANumber, $"The observed range{where} is not a number: the data held NaN. Find the sample it came from and leave it out, then calibrate again.");
+        {
+            throw new QuantException(ErrorIds.NotANumber, $"The observed range{where} is not a number: the data held NaN. "
+                + "Find the sample it came from and leave it out, then calibrate again.");
+        }
         throw new QuantException(ErrorIds.InvalidArgument, $"The minimum{where}, {min}, is greater than the maximum, {max}.");
     }
 }

@@ -34,12 +34,18 @@ public readonly record struct QuantRange(int Min, int Max, bool IsCustom = false
             };
         }
         if (min > 0 || max < 0)
-            throw new QuantException(ErrorIds.InvalidQuantizationRange, $"The quantization range {min}..{max} does not contain 0. Real zero must be representable: name a range around 0.");
+        {
+            throw new QuantException(ErrorIds.InvalidQuantizationRange,
+                $"The quantization range {min}..{max} does not contain 0. Real zero must be representable: name a range around 0.");
+        }
         if (min >= max)
             throw new QuantException(ErrorIds.InvalidQuantizationRange, $"The quantization range {min}..{max} is empty: the minimum must be less than the maximum.");
         // The 2^32 values that PyTorch 2 allows for qint32 are all that an int has.
         if (dtype == QDType.QInt8 && (long)max - min + 1 > 256)
-            throw new QuantException(ErrorIds.InvalidQuantizationRange, $"The quantization range {min}..{max} has {(long)max - min + 1} values, but qint8 has 256. Name a range of at most 256 values.");
+        {
+            throw new QuantException(ErrorIds.InvalidQuantizationRange,
+                $"The quantization range {min}..{max} has {(long)max - min + 1} values, but qint8 has 256. Name a range of at most 256 values.");
+        }
         return reduceRange ? new(min >> 1, max >> 1, true) : new(min, max, true);
     }
 

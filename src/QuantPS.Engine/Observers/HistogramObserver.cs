@@ -21,7 +21,10 @@ public sealed class HistogramObserver : Observer
     {
         RangeObserver.CheckScheme(spec, perChannel: false);
         if (spec.DType == QDType.QInt32)
-            throw new QuantException(ErrorIds.UnsupportedDType, "HistogramObserver searches the best range for 256 values; qint32 has 2^32 and loses nothing to clipping. Use MinMax.", spec);
+        {
+            throw new QuantException(ErrorIds.UnsupportedDType,
+                "HistogramObserver searches the best range for 256 values; qint32 has 2^32 and gains nothing by clipping. Use MinMax.", spec);
+        }
         if (spec.Bins < 1)
             throw new QuantException(ErrorIds.InvalidArgument, $"A histogram of {spec.Bins} bins: give at least 1 (PyTorch's default is 2048).", spec);
         own = new HistogramState(spec.Bins);
@@ -61,7 +64,8 @@ public sealed class HistogramObserver : Observer
         if (Spec.TorchVersion == TorchVersion.V1_13)
         {
             throw new QuantException(ErrorIds.InvalidArgument,
-                "The histogram of PyTorch 1.13 has no merge: its range and counts depend on the order of the batches. Observe everything with one observer, or use the algorithm of version 2.", this);
+                "The histogram of PyTorch 1.13 has no merge: its range and counts depend on the order of the batches. "
+                + "Observe everything with one observer, or use the algorithm of version 2.", this);
         }
         HistogramObserver o = (HistogramObserver)other;
         if (!o.own.IsEmpty)
@@ -86,7 +90,9 @@ public sealed class HistogramObserver : Observer
             result.SetNaN();
             return result;
         }
-        parts.Sort(static (a, b) => a.Min != b.Min ? a.Min.CompareTo(b.Min) : a.Max != b.Max ? a.Max.CompareTo(b.Max) : a.Counts.AsSpan().SequenceCompareTo(b.Counts));
+        parts.Sort(static (a, b) => a.Min != b.Min ? a.Min.CompareTo(b.Min)
+            : a.Max != b.Max ? a.Max.CompareTo(b.Max)
+            : a.Counts.AsSpan().SequenceCompareTo(b.Counts));
         double[] sums = new double[Spec.Bins];
         foreach (HistogramState part in parts)
         {

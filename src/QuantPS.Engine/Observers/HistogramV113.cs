@@ -20,7 +20,10 @@ internal static class HistogramV113
             return;
         }
         if (float.IsInfinity(min) || float.IsInfinity(max))
-            throw new QuantException(ErrorIds.NotFinite, "The data holds an infinity, on which the histogram of PyTorch 1.13 fails. Leave the sample out, or use the algorithm of version 2, which leaves infinities out.");
+        {
+            throw new QuantException(ErrorIds.NotFinite, "The data holds an infinity, on which the histogram of PyTorch 1.13 fails. "
+                + "Leave the sample out, or use the algorithm of version 2, which leaves infinities out.");
+        }
         int bins = state.Counts.Length;
         if (state.IsEmpty || state.Min == state.Max)
         {
@@ -35,7 +38,8 @@ internal static class HistogramV113
         if (!(growth < int.MaxValue))
         {
             throw new QuantException(ErrorIds.InvalidArgument,
-                $"The range grew from {state.Min}..{state.Max} to {newMin}..{newMax}: too far for the histogram of PyTorch 1.13, which would ask for {growth:G2} x {bins} floats. Use the algorithm of version 2.");
+                $"The range grew from {state.Min}..{state.Max} to {newMin}..{newMax}: too far for the histogram of PyTorch 1.13, "
+                + $"which would ask for {growth:G2} x {bins} floats. Use the algorithm of version 2.");
         }
         newMax += growth * stride - (newMax - newMin);
         long start = (long)MathF.Round((state.Min - newMin) / part, MidpointRounding.ToEven);

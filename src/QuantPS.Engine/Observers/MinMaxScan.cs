@@ -47,4 +47,25 @@ internal static class MinMaxScan
         // Which of -0 and +0 is met first depends on the vector's width; adding +0 turns both into +0.
         return (min + 0f, max + 0f);
     }
+
+    /// <summary>The same for every column of a row-major matrix that has as many columns as <paramref name="min"/>, taken into what min and max hold.</summary>
+    public static void ScanColumns(ReadOnlySpan<float> data, Span<float> min, Span<float> max)
+    {
+        int lanes = Vector256<float>.Count;
+        for (; !data.IsEmpty; data = data[min.Length..])
+        {
+            int c = 0;
+            for (; c <= min.Length - lanes; c += lanes)
+            {
+                Vector256<float> v = Vector256.Create(data.Slice(c, lanes)) + Vector256<float>.Zero;
+                Vector256.Min(Vector256.Create<float>(min.Slice(c, lanes)), v).CopyTo(min[c..]);
+                Vector256.Max(Vector256.Create<float>(max.Slice(c, lanes)), v).CopyTo(max[c..]);
+            }
+            for (; c < min.Length; c++)
+            {
+                min[c] = MathF.Min(min[c], data[c] + 0f);
+                max[c] = MathF.Max(max[c], data[c] + 0f);
+            }
+        }
+    }
 }

@@ -118,6 +118,11 @@ public abstract class RangeObserver : Observer
         Resize(ref batchMin, ref batchMax, channels);
         Array.Fill(batchMin, float.PositiveInfinity);
         Array.Fill(batchMax, float.NegativeInfinity);
+        if (inner == 1)
+        {
+            MinMaxScan.ScanColumns(data, batchMin, batchMax);
+            return;
+        }
         for (int o = 0; o < outer; o++)
         {
             for (int c = 0; c < channels; c++)

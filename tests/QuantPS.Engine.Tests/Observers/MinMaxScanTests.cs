@@ -39,4 +39,24 @@ public class MinMaxScanTests
 
     [Fact]
     public void NothingGivesAnEmptyRange() => Assert.Equal((float.PositiveInfinity, float.NegativeInfinity), MinMaxScan.Scan([]));
+
+    [Fact]
+    public void ColumnsAreScannedOneByOne()
+    {
+        const int columns = 19, rows = 5;
+        for (int at = 0; at < rows * columns; at++)
+        {
+            float[] x = [.. Enumerable.Range(0, rows * columns).Select(i => MathF.Sin(i))];
+            foreach (float special in new[] { -7f, 9f, float.NegativeInfinity, float.NaN })
+            {
+                x[at] = special;
+                float[] min = new float[columns], max = new float[columns];
+                Array.Fill(min, float.PositiveInfinity);
+                Array.Fill(max, float.NegativeInfinity);
+                MinMaxScan.ScanColumns(x, min, max);
+                for (int c = 0; c < columns; c++)
+                    Assert.Equal(MinMaxScan.Scan([.. Enumerable.Range(0, rows).Select(r => x[r * columns + c])]), (min[c], max[c]));
+            }
+        }
+    }
 }
