@@ -218,7 +218,7 @@ public sealed class PesterFile
     private static string Describe(Exception exception) =>
         exception is ParseException parse
             ? string.Join('\n', parse.Errors.Select(e => $"{e.Message}\nat {e.Extent.File}:{e.Extent.StartLineNumber}"))
-            : exception is IContainsErrorRecord { ErrorRecord: { } record } ? Describe(record)
+            : PesterSession.ErrorOf(exception) is { } record ? Describe(record)
             // `exit`, `break` and `continue` leave a script block as exceptions of their own, without a message that helps.
             : $"{exception.GetType().Name}: {exception.Message}";
 

@@ -39,6 +39,15 @@ internal sealed class PesterSession
     /// <summary>What wrote to the error stream since the list was last emptied.</summary>
     public List<ErrorRecord> Errors { get; } = [];
 
+    /// <summary>The error of an exception as a script's catch has it in <c>$_</c>; null where the exception is none of the engine's.</summary>
+    public static ErrorRecord? ErrorOf(Exception exception)
+    {
+        ErrorRecord? record = (exception as IContainsErrorRecord)?.ErrorRecord;
+        if (record is null || exception is CmdletInvocationException)
+            return record;
+        return record.Exception is ParentContainsErrorRecordException ? new ErrorRecord(record, exception) : record;
+    }
+
     /// <summary>Runs a phase inside of a pipeline of the runspace.</summary>
     public void Run(Func<Command, bool> runner, Action<PSCmdlet> action)
     {

@@ -119,12 +119,7 @@ internal sealed class ShouldCommand : PSCmdlet
     [Parameter(ParameterSetName = nameof(Exist))]
     public SwitchParameter LiteralPath { get; set; }
 
-    [Parameter(Position = 3, ParameterSetName = nameof(Throw))]
-    [Parameter(Position = 0, ParameterSetName = nameof(BeTrue))]
-    [Parameter(Position = 0, ParameterSetName = nameof(BeFalse))]
-    [Parameter(Position = 0, ParameterSetName = nameof(BeNullOrEmpty))]
-    [Parameter(Position = 0, ParameterSetName = nameof(Exist))]
-    [Parameter(Position = 1)]
+    [Parameter]
     public string? Because { get; set; }
 
     protected override void ProcessRecord() => inputs.Add(ActualValue);

@@ -19,11 +19,11 @@ internal static class ThrowOperator
         }
         catch (RuntimeException e) when (e is not PipelineStoppedException)
         {
-            error = e.ErrorRecord;
+            error = PesterSession.ErrorOf(e);
         }
 
         string because = Nicely.Because(should.Because);
-        Exception? exception = error is null ? null : Original(error.Exception);
+        Exception? exception = error?.Exception;
         if (should.Not)
             return exception is null ? null : $"Expected no exception to be thrown,{because} but an exception \"{exception.Message}\" was thrown {Position(error!)}.";
 
@@ -61,10 +61,6 @@ internal static class ThrowOperator
             should.WriteObject(error);
         return null;
     }
-
-    // What a script's own catch shows as $_.Exception.
-    private static Exception Original(Exception exception) =>
-        exception is CmdletInvocationException { InnerException: { } inner } ? inner : exception;
 
     private static string Position(ErrorRecord error) =>
         (error.InvocationInfo?.PositionMessage ?? "").Replace("At ", "from ", StringComparison.Ordinal);
