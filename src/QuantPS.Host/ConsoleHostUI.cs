@@ -35,7 +35,7 @@ public sealed partial class ConsoleHostUI(Terminal terminal) : PSHostUserInterfa
 
     /// <inheritdoc/>
     public override void WriteErrorLine(string value) =>
-        Emit(terminal.Error, Style(PSStyle.Instance.Formatting.Error, value), terminal.ErrorColors, newLine: true);
+        Emit(terminal.Error, value.Contains('\e') ? value : Style(PSStyle.Instance.Formatting.Error, value), terminal.ErrorColors, newLine: true);
 
     /// <inheritdoc/>
     public override void WriteWarningLine(string message) => WriteLine(Style(PSStyle.Instance.Formatting.Warning, "WARNING: " + message));

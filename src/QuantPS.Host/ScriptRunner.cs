@@ -7,7 +7,8 @@ namespace QuantPS.Host;
 /// <summary>A runspace with a console around it: runs script files and texts, one after another, and gives exit codes.</summary>
 public sealed class ScriptRunner : IDisposable
 {
-    private readonly Terminal terminal;
+    private const string Succeeded = "HostCommandSucceeded";
+
     private readonly ConsoleHost host;
     private readonly Lock gate = new();
     private CancellationTokenSource interruption = new();
@@ -18,7 +19,6 @@ public sealed class ScriptRunner : IDisposable
     /// <param name="state">Its commands, providers and variables; by default <see cref="SessionState"/>.</param>
     public ScriptRunner(Terminal terminal, InitialSessionState? state = null)
     {
-        this.terminal = terminal;
         host = new ConsoleHost(terminal);
         Runspace = RunspaceFactory.CreateRunspace(host, state ?? SessionState());
         Runspace.ThreadOptions = PSThreadOptions.UseCurrentThread;
@@ -80,9 +80,15 @@ public sealed class ScriptRunner : IDisposable
     {
         if (more?.Count > 0)
             text = text + ' ' + string.Join(' ', more);
+
+        // $? is reset when the pipeline ends, so the text itself has to keep it.
+        Runspace.SessionStateProxy.SetVariable(Succeeded, true);
+        ScriptBlockAst ast = Parser.ParseInput(text, out _, out ParseError[] errors);
+        if (errors.Length == 0 && ast.EndBlock?.Unnamed == true)
+            text += $"\n${Succeeded} = $?";
         if (!Run(new Command(text, isScript: true, useLocalScope: false)))
             return ExitCode();
-        return host.ExitCode ?? (Runspace.SessionStateProxy.GetVariable("?") is false ? ExitCodes.Failure : ExitCodes.Success);
+        return host.ExitCode ?? (Runspace.SessionStateProxy.GetVariable(Succeeded) is false ? ExitCodes.Failure : ExitCodes.Success);
     }
 
     /// <summary>Reads commands from the terminal until <c>exit</c> or the end of the input.</summary>
@@ -151,7 +157,9 @@ public sealed class ScriptRunner : IDisposable
         try
         {
             pipeline.Invoke();
-            return true;
+            if (pipeline.PipelineStateInfo.State == PipelineState.Stopped)
+                LastFailure = new PipelineStoppedException();
+            return LastFailure is null;
         }
         catch (Exception e) when (e is RuntimeException or InvalidOperationException)
         {
