@@ -51,15 +51,18 @@ public static class OrtQParams
             return weight;
         float[] scales = weight.Scales.ToArray();
         for (int c = 0; c < scales.Length; c++)
-        {
-            double largest = 0;
-            foreach (float b in weight.IsPerChannel ? bias.Slice(c, 1) : bias)
-                largest = Math.Max(largest, Math.Abs((double)b));
-            double need = BiasMargin * 2 * largest / (Math.Pow(2, 32) - 2), have = (double)inputScale * scales[c];
-            if (have > 0 && have < need)
-                scales[c] = (float)(scales[c] * (need / have));
-        }
+            scales[c] = WidenForInt32Bias(scales[c], weight.IsPerChannel ? bias.Slice(c, 1) : bias, inputScale);
         return new QParams(scales, weight.ZeroPoints.ToArray(), weight.DType, weight.Scheme, weight.Axis);
+    }
+
+    /// <summary>The scale itself, or the smallest one at which the largest of the biases fits int32 with scale input x weight.</summary>
+    public static float WidenForInt32Bias(float weightScale, ReadOnlySpan<float> bias, float inputScale)
+    {
+        double largest = 0;
+        foreach (float b in bias)
+            largest = Math.Max(largest, Math.Abs((double)b));
+        double need = BiasMargin * 2 * largest / (Math.Pow(2, 32) - 2), have = (double)inputScale * weightScale;
+        return have > 0 && have < need ? (float)(weightScale * (need / have)) : weightScale;
     }
 
     private static (float Scale, int ZeroPoint) One(float min, float max, int low, int high, bool symmetric)

@@ -118,40 +118,49 @@ public sealed class QdqExporter
 
     private void AddWeights(QuantizedNode node, QuantizedWeightLayer layer, NodeProto copy)
     {
+        QParams p = layer.Weight.QParams;
+        float[] scales = p.Scales.ToArray();
+        byte[] integers = layer.Weight.Bytes.ToArray();
+        if (layer.Bias is not null)
+            WidenForBias(node.Name, layer, scales, integers);
+        int[] shape = layer.Weight.Shape;
         bool transposed = ((WeightOperator)node.Planned.Operator!).WeightIsTransposed(copy);
-        QuantizedTensor weight = layer.Weight;
-        QParams p = weight.QParams;
-        byte[] raw = weight.Bytes.ToArray();
-        int[] shape = weight.Shape;
         if (transposed)
         {
-            MatrixWeight.Transpose(weight.Bytes, raw, shape[0], shape[1]);
-            shape = [shape[1], shape[0]];
+            var turned = new byte[integers.Length];
+            MatrixWeight.Transpose<byte>(integers, turned, shape[0], shape[1]);
+            (integers, shape) = (turned, [shape[1], shape[0]]);
         }
-        string name = copy.Input[1];
-        copy.Input[1] = AddConstantPair(name, DataType.Int8, raw, shape, p.Scales, MemoryMarshal.AsBytes(p.ZeroPoints.ToArray().Select(z => (sbyte)z).ToArray().AsSpan()), p.IsPerChannel ? transposed ? 1 : 0 : null);
+        byte[] zeroPoints = [.. p.ZeroPoints.ToArray().Select(z => unchecked((byte)z))];
+        copy.Input[1] = AddConstantPair(copy.Input[1], DataType.Int8, integers, shape, scales, zeroPoints, p.IsPerChannel ? transposed ? 1 : 0 : null);
         if (layer.Bias is not float[] bias)
             return;
-        string biasName = copy.Input[2];
-        float[] scales = new float[p.Scales.Length];
-        for (int c = 0; c < scales.Length; c++)
-            scales[c] = layer.InputQParams.Scales[0] * p.Scales[c];
-        var integers = new int[bias.Length];
+        float[] biasScales = Array.ConvertAll(scales, s => layer.InputQParams.Scales[0] * s);
+        var biasIntegers = new int[bias.Length];
         for (int c = 0; c < bias.Length; c++)
+            biasIntegers[c] = (int)Math.Clamp(Math.Round(bias[c] / (double)biasScales[p.IsPerChannel ? c : 0], MidpointRounding.ToEven), int.MinValue, int.MaxValue);
+        copy.Input[2] = AddConstantPair(copy.Input[2], DataType.Int32, MemoryMarshal.AsBytes(biasIntegers.AsSpan()), [bias.Length], biasScales, new byte[biasScales.Length * sizeof(int)], p.IsPerChannel ? 0 : null);
+    }
+
+    /// <summary>Where a bias does not fit int32, makes the weight's scale larger and its integers smaller, as ONNX Runtime's own tool does.</summary>
+    /// <remarks>Leaving the bias float would not do: ONNX Runtime quantizes it itself when it loads the model, and lets it wrap. Little is lost: beside
+    /// such a bias the weights amount to less than a step of the output.</remarks>
+    private void WidenForBias(string name, QuantizedWeightLayer layer, float[] scales, byte[] integers)
+    {
+        QParams p = layer.Weight.QParams;
+        int channels = layer.OutputChannels, each = integers.Length / channels;
+        for (int k = 0; k < scales.Length; k++)
         {
-            double steps = Math.Round(bias[c] / (double)scales[p.IsPerChannel ? c : 0], MidpointRounding.ToEven);
-            if (!(steps >= int.MinValue && steps <= int.MaxValue))
-            {
-                notes.Add($"Layer '{node.Name}': the bias {bias[c]} of channel {c} does not fit int32 at its scale {scales[p.IsPerChannel ? c : 0]}; this layer's bias stays float in the file.");
-                string kept = FreeName(biasName + "_kept");
-                proto.Initializer.Add(TensorProtos.Create(kept, bias, [bias.Length]));
-                copy.Input[2] = kept;
-                return;
-            }
-            integers[c] = (int)steps;
+            ReadOnlySpan<float> bias = p.IsPerChannel ? layer.Bias.AsSpan(k, 1) : layer.Bias;
+            float wide = OrtQParams.WidenForInt32Bias(scales[k], bias, layer.InputQParams.Scales[0]);
+            if (wide == scales[k])
+                continue;
+            Span<byte> own = p.IsPerChannel ? integers.AsSpan(k * each, each) : integers;
+            foreach (ref byte b in own)
+                b = unchecked((byte)((int)Math.Round(((sbyte)b - p.ZeroPoints[k]) * (double)scales[k] / wide, MidpointRounding.ToEven) + p.ZeroPoints[k]));
+            notes.Add($"Layer '{name}': the bias{(p.IsPerChannel ? $" of channel {k}" : "")} does not fit int32 at its scale, so the file has the weight at scale {wide:G9} rather than {scales[k]:G9}.");
+            scales[k] = wide;
         }
-        byte[] zeroPoints = new byte[scales.Length * sizeof(int)];
-        copy.Input[2] = AddConstantPair(biasName, DataType.Int32, MemoryMarshal.AsBytes(integers.AsSpan()), [integers.Length], scales, zeroPoints, p.IsPerChannel ? 0 : null);
     }
 
     /// <summary>Integers as an initializer, and the DequantizeLinear behind it.</summary>
