@@ -1,0 +1,68 @@
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Engine.Layers;
+
+/// <summary>Two shapes brought to one by NumPy's rule: aligned at the last dimension, size 1 repeats.</summary>
+internal sealed class Broadcast
+{
+    // Outermost first; dimensions along which both operands advance alike are one.
+    private readonly List<(int Size, int StepA, int StepB)> dims = [];
+
+    /// <exception cref="QuantException">ShapeMismatch.</exception>
+    public Broadcast(QuantizedTensor a, QuantizedTensor b)
+    {
+        int rank = Math.Max(a.Rank, b.Rank);
+        Shape = new int[rank];
+        int strideA = 1, strideB = 1;
+        for (int d = 1; d <= rank; d++)
+        {
+            int sizeA = d <= a.Rank ? a.Dims[^d] : 1, sizeB = d <= b.Rank ? b.Dims[^d] : 1;
+            if (sizeA != sizeB && sizeA != 1 && sizeB != 1)
+                throw new QuantException(ErrorIds.ShapeMismatch, $"Tensors of shapes [{TensorShape.Format(a.Dims)}] and [{TensorShape.Format(b.Dims)}] cannot be combined: each dimension must be equal, or 1 in one of them.", b);
+            int size = sizeA == 1 ? sizeB : sizeA;
+            Shape[^d] = size;
+            Add(size, sizeA == 1 ? 0 : strideA, sizeB == 1 ? 0 : strideB);
+            strideA *= sizeA;
+            strideB *= sizeB;
+        }
+    }
+
+    public int[] Shape { get; }
+
+    /// <summary>Calls run(output start, a start, b start, length, a step, b step) for every innermost stretch; steps are 0 or 1.</summary>
+    public void ForEachRun(Action<int, int, int, int, int, int> run)
+    {
+        (int length, int stepA, int stepB) = dims.Count == 0 ? (1, 0, 0) : dims[^1];
+        int[] outer = [.. dims.Take(Math.Max(0, dims.Count - 1)).Select(d => d.Size)];
+        int count = TensorShape.Count(outer);
+        for (int i = 0; i < count; i++)
+        {
+            int a = 0, b = 0, rest = i;
+            for (int d = outer.Length - 1; d >= 0; d--)
+            {
+                (rest, int at) = Math.DivRem(rest, outer[d]);
+                a += at * dims[d].StepA;
+                b += at * dims[d].StepB;
+            }
+            run(i * length, a, b, length, stepA, stepB);
+        }
+    }
+
+    // Dimensions arrive from the innermost outwards.
+    private void Add(int size, int stepA, int stepB)
+    {
+        if (size == 1)
+            return;
+        if (dims.Count > 0)
+        {
+            (int inner, int innerA, int innerB) = dims[0];
+            if (stepA == inner * innerA && stepB == inner * innerB)
+            {
+                dims[0] = (inner * size, innerA, innerB);
+                return;
+            }
+        }
+        dims.Insert(0, (size, stepA, stepB));
+    }
+}

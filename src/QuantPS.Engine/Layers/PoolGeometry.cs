@@ -1,0 +1,57 @@
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Engine.Layers;
+
+/// <summary>Where a pooling window goes. One number per spatial dimension, as in <see cref="ConvGeometry"/>; a single number stands for all.</summary>
+public sealed record PoolGeometry
+{
+    /// <param name="kernel">Size of the window.</param>
+    /// <param name="stride">Null for the kernel: windows that touch.</param>
+    /// <param name="padding">On both sides, at most half the kernel.</param>
+    /// <param name="dilation">Distance of neighbouring taps; max pooling only.</param>
+    /// <param name="ceilMode">A last window that hangs over the end counts too, if it starts inside the input or its left padding.</param>
+    /// <exception cref="QuantException">InvalidArgument.</exception>
+    public PoolGeometry(int[] kernel, int[]? stride = null, int[]? padding = null, int[]? dilation = null, bool ceilMode = false)
+    {
+        window = new ConvGeometry(kernel, stride ?? kernel, padding, null, dilation);
+        for (int d = 0; d < kernel.Length; d++)
+        {
+            if (Padding[d] > kernel[d] / 2)
+                throw new QuantException(ErrorIds.InvalidArgument, $"The padding [{TensorShape.Format(Padding)}] must be at most half the window [{TensorShape.Format(kernel)}].");
+        }
+        CeilMode = ceilMode;
+    }
+
+    private readonly ConvGeometry window;
+
+    public int[] Kernel => window.Kernel;
+
+    public int[] Stride => window.Stride;
+
+    public int[] Padding => window.PadBegin;
+
+    public int[] Dilation => window.Dilation;
+
+    public bool CeilMode { get; }
+
+    public int SpatialRank => Kernel.Length;
+
+    /// <summary>Spatial size of the output.</summary>
+    /// <remarks>Source: aten/src/ATen/native/Pool.h pooling_output_shape_pad_lr.</remarks>
+    /// <exception cref="QuantException">ShapeMismatch: the window does not fit.</exception>
+    public int[] OutputSize(ReadOnlySpan<int> inputSpatial)
+    {
+        int[] output = window.OutputSize(inputSpatial);
+        for (int d = 0; CeilMode && d < output.Length; d++)
+        {
+            int room = inputSpatial[d] + 2 * Padding[d] - Dilation[d] * (Kernel[d] - 1) - 1;
+            output[d] = (room + Stride[d] - 1) / Stride[d] + 1;
+            if ((output[d] - 1) * Stride[d] >= inputSpatial[d] + Padding[d])
+                output[d]--;
+        }
+        return output;
+    }
+
+    public override string ToString() => $"{window}{(CeilMode ? " ceil" : "")}";
+}

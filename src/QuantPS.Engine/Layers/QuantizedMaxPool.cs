@@ -1,0 +1,58 @@
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Engine.Layers;
+
+/// <summary>Largest integer of each window; parameters unchanged, padding never wins. PyTorch's max_pool1d, 2d, 3d on quantized tensors.</summary>
+/// <remarks>Source: aten/native/quantized/cpu/Pooling.cpp (qpool.cpp), kernels/QuantizedOpKernels.cpp qmaxpool_2d_nhwc_kernel; QNNPACK's kernel gives the same integers.</remarks>
+public sealed class QuantizedMaxPool(PoolGeometry geometry)
+{
+    public PoolGeometry Geometry => geometry;
+
+    /// <summary>[N, C, spatial...] or [C, spatial...].</summary>
+    /// <exception cref="Errors.QuantException">ShapeMismatch, UnsupportedDType.</exception>
+    public QuantizedTensor Run(QuantizedTensor x)
+    {
+        var input = new PoolInput(x, geometry.SpatialRank, "Max pooling");
+        int[] spatial = geometry.OutputSize(input.Spatial);
+        QuantizedTensor y = OperatorChecks.NewTensor(input.OutputShape(spatial), x.QParams, x);
+        (int oD, int oH, int oW) = PoolInput.Three(spatial, 1);
+        (int kD, int kH, int kW) = PoolInput.Three(geometry.Kernel, 1);
+        (int sD, int sH, int sW) = PoolInput.Three(geometry.Stride, 1);
+        (int pD, int pH, int pW) = PoolInput.Three(geometry.Padding, 0);
+        (int tD, int tH, int tW) = PoolInput.Three(geometry.Dilation, 1);
+        byte flip = x.DType == QDType.QInt8 ? (byte)0x80 : (byte)0;
+        int area = input.D * input.H * input.W, at = 0;
+        for (int plane = 0; plane < input.Planes; plane++)
+        {
+            ReadOnlySpan<byte> from = x.Bytes.Slice(plane * area, area);
+            for (int d = 0; d < oD; d++)
+                for (int h = 0; h < oH; h++)
+                    for (int w = 0; w < oW; w++)
+                        y.Bytes[at++] = Largest(from, d * sD - pD, h * sH - pH, w * sW - pW);
+        }
+        return y;
+
+        // qint8 bytes, flipped, are ordered as unsigned ones.
+        byte Largest(ReadOnlySpan<byte> from, int d0, int h0, int w0)
+        {
+            int best = 0;
+            for (int d = d0, i = 0; i < kD; i++, d += tD)
+            {
+                if ((uint)d >= (uint)input.D)
+                    continue;
+                for (int h = h0, j = 0; j < kH; j++, h += tH)
+                {
+                    if ((uint)h >= (uint)input.H)
+                        continue;
+                    for (int w = w0, k = 0; k < kW; k++, w += tW)
+                    {
+                        if ((uint)w < (uint)input.W)
+                            best = Math.Max(best, from[(d * input.H + h) * input.W + w] ^ flip);
+                    }
+                }
+            }
+            return (byte)(best ^ flip);
+        }
+    }
+}
