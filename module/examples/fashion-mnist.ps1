@@ -46,15 +46,15 @@ try {
     $quantized   = $calibration | ConvertTo-Quantized
     $quantized   | Export-QModel -Path $output -Format QDQ -Force
 
-    # What came of it.
-    $quantized
-    $quantized | Get-QLayer
+    # What came of it. Out-Default, because objects of several kinds in one stream are shown as lists from the second kind on.
+    $quantized | Out-Default
+    $quantized | Get-QLayer | Out-Default
 
     $float = Import-TestImage | Measure-QModel -Model $net -Labels $labels
     $int8  = Import-TestImage | Measure-QModel -Model $quantized -Labels $labels
     $exported = Import-QModel $output
     $ort   = Import-TestImage | Measure-QModel -Model $exported -Runtime OnnxRuntime -Labels $labels
-    $float, $int8, $ort
+    $float, $int8, $ort | Out-Default
 
     # Do our int8 runtime and ONNX Runtime, on the exported file, give every image the same class?
     $ours   = Import-TestImage | Invoke-QModel -Model $quantized | ForEach-Object { $_.ArgMax() }
