@@ -11,7 +11,8 @@ namespace QuantPS.Pester;
 /// <summary>Every It of every *.Tests.ps1 beside this file, each as one test.</summary>
 public sealed class Scenarios
 {
-    private static readonly string Folder = typeof(Scenarios).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>()
+    /// <summary>Where the scenarios are written.</summary>
+    internal static readonly string Folder = typeof(Scenarios).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>()
         .Single(a => a.Key == "ScenarioFolder").Value!;
 
     private static readonly ConcurrentDictionary<string, Lazy<PesterFile>> Files = new();
