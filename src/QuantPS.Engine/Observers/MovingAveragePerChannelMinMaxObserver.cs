@@ -8,6 +8,9 @@ public sealed class MovingAveragePerChannelMinMaxObserver : RangeObserver
     {
     }
 
+    /// <inheritdoc/>
+    public override bool IsIdempotent => false;
+
     private protected override void Take(float[] batchMin, float[] batchMax) => MoveTowards(batchMin, batchMax);
 
     protected override void MergeCore(Observer other) => throw NoMerge();

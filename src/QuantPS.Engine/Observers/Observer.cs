@@ -34,6 +34,9 @@ public abstract class Observer
     /// <summary>False until a non-empty tensor was seen; then <see cref="CalculateQParams"/> gives scale 1, zero point 0.</summary>
     public bool HasObserved => BatchCount > 0;
 
+    /// <summary>True when seeing a tensor twice in a row is the same as seeing it once, for the parameters. Moving averages are not so.</summary>
+    public virtual bool IsIdempotent => true;
+
     /// <summary>Observes one tensor.</summary>
     /// <param name="data">float32, row-major.</param>
     /// <param name="shape">Its shape; only per-channel observers look at it.</param>

@@ -3,10 +3,12 @@ using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Observers;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Operators;
 using QuantPS.Onnx.Passes;
 using QuantPS.Onnx.Quantization;
 using Tensor = QuantPS.Engine.Tensors.Tensor;
@@ -23,6 +25,9 @@ public sealed class Calibrator : IDisposable
     private readonly Dictionary<string, Observer> observers;
     private readonly OnnxRuntimeSession session;
     private readonly string[] watched;
+    // PyTorch's eager mode adds the observer of a fused ConvReLU or LinearReLU as a further module of that Sequential and hooks it to the
+    // Sequential's output as well (torch/ao/quantization/quantize.py add_observer_), so it sees every batch twice. Only moving averages notice.
+    private readonly HashSet<string> seenTwice;
     private long samples, batches;
 
     /// <param name="model">The float model; not changed.</param>
@@ -37,6 +42,9 @@ public sealed class Calibrator : IDisposable
         plan = new QuantizationPlan(PassRegistry.Apply(model, passes));
         watched = [.. plan.Observed.Where(v => plan.OperatorOf(v)?.FixedOutput(config) is null)];
         observers = watched.ToDictionary(v => v, _ => config.Activation.Create(), StringComparer.Ordinal);
+        seenTwice = config.Backend == EngineKind.OnnxRuntime ? [] : [.. plan.Nodes
+            .Where(n => n is { Operator: WeightOperator, FusedActivation: not null } && n.Range.IsRelu && observers.TryGetValue(n.Output, out Observer? o) && !o.IsIdempotent)
+            .Select(n => n.Output)];
         session = new OnnxRuntimeSession(plan.Model, watched.Where(v => plan.Model.Graph.Producer(v) is not null), settings);
     }
 
@@ -77,7 +85,14 @@ public sealed class Calibrator : IDisposable
             // Observers share nothing, so each value may be observed on its own core, with the same result.
             try
             {
-                Parallel.For(0, computed.Length, i => observers[computed[i]].Observe(results[i].GetTensorDataAsSpan<float>(), OnnxRuntimeSession.ShapeOf(results[i])));
+                Parallel.For(0, computed.Length, i =>
+                {
+                    Observer observer = observers[computed[i]];
+                    int[] shape = OnnxRuntimeSession.ShapeOf(results[i]);
+                    observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape);
+                    if (seenTwice.Contains(computed[i]))
+                        observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape);
+                });
             }
             catch (AggregateException e) when (e.InnerException is QuantException first)
             {
