@@ -1,5 +1,6 @@
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Kernels.Reference;
+using QuantPS.Engine.Kernels.Vector;
 
 namespace QuantPS.Engine.Kernels.Selection;
 
@@ -10,19 +11,30 @@ public static class KernelSelector
     public const string ForceVariable = "QUANTPS_KERNEL";
 
     // Fastest first; the reference takes everything, so it closes the ladder. A line a kernel.
-    private static readonly (KernelTier Tier, Func<ConvProblem, ConvKernel?> Make)[] ConvLadder =
+    private static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<ConvProblem, ConvKernel?> Make)[] ConvLadder =
     [
-        (KernelTier.Reference, p => new ReferenceConv(p)),
+        (KernelTier.Vector, cpu => cpu.AvxVnni, VectorConv<AvxVnniDotProduct>.TryCreate),
+        (KernelTier.Vector, cpu => cpu.Avx2, VectorConv<Avx2DotProduct>.TryCreate),
+        (KernelTier.Vector, cpu => cpu.Vector128, VectorConv<PortableDotProduct>.TryCreate),
+        (KernelTier.Reference, _ => true, p => new ReferenceConv(p)),
     ];
 
-    private static readonly (KernelTier Tier, Func<LinearProblem, LinearKernel?> Make)[] LinearLadder =
+    private static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<LinearProblem, LinearKernel?> Make)[] LinearLadder =
     [
-        (KernelTier.Reference, p => new ReferenceLinear(p)),
+        (KernelTier.Vector, cpu => cpu.AvxVnni, p => new VectorLinear<AvxVnniDotProduct>(p)),
+        (KernelTier.Vector, cpu => cpu.Avx2, p => new VectorLinear<Avx2DotProduct>(p)),
+        (KernelTier.Vector, cpu => cpu.Vector128, p => new VectorLinear<PortableDotProduct>(p)),
+        (KernelTier.Reference, _ => true, p => new ReferenceLinear(p)),
     ];
 
-    public static ConvKernel Select(ConvProblem problem) => Pick(ConvLadder, problem, Forced(Environment.GetEnvironmentVariable(ForceVariable)));
+    public static ConvKernel Select(ConvProblem problem) => Select(problem, CpuFeatures.Current, Forced(Environment.GetEnvironmentVariable(ForceVariable)));
 
-    public static LinearKernel Select(LinearProblem problem) => Pick(LinearLadder, problem, Forced(Environment.GetEnvironmentVariable(ForceVariable)));
+    public static LinearKernel Select(LinearProblem problem) => Select(problem, CpuFeatures.Current, Forced(Environment.GetEnvironmentVariable(ForceVariable)));
+
+    /// <summary>The choice as a function of the problem, the CPU and what is forced. A forced tier that has no kernel for the problem hands it down the ladder.</summary>
+    internal static ConvKernel Select(ConvProblem problem, CpuFeatures cpu, KernelTier? forced) => Pick(ConvLadder, problem, cpu, forced);
+
+    internal static LinearKernel Select(LinearProblem problem, CpuFeatures cpu, KernelTier? forced) => Pick(LinearLadder, problem, cpu, forced);
 
     /// <summary>The tier that a value of the variable names; null for none.</summary>
     /// <exception cref="QuantException">InvalidForcedKernel: it names no tier.</exception>
@@ -35,14 +47,14 @@ public static class KernelSelector
             : throw new QuantException(ErrorIds.InvalidForcedKernel, $"{ForceVariable} is '{value}'. Set it to reference, vector or generated, or unset it.", value);
     }
 
-    private static TKernel Pick<TProblem, TKernel>((KernelTier Tier, Func<TProblem, TKernel?> Make)[] ladder, TProblem problem, KernelTier? forced)
+    private static TKernel Pick<TProblem, TKernel>((KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<TProblem, TKernel?> Make)[] ladder, TProblem problem, CpuFeatures cpu, KernelTier? forced)
         where TKernel : class
     {
-        foreach ((KernelTier tier, Func<TProblem, TKernel?> make) in ladder)
+        foreach ((KernelTier tier, Func<CpuFeatures, bool> runs, Func<TProblem, TKernel?> make) in ladder)
         {
-            if ((forced is null || forced == tier) && make(problem) is { } kernel)
+            if (tier <= (forced ?? KernelTier.Generated) && runs(cpu) && make(problem) is { } kernel)
                 return kernel;
         }
-        throw new QuantException(ErrorIds.InvalidForcedKernel, $"{ForceVariable} forces the {forced.ToString()!.ToLowerInvariant()} kernels, but none of them takes this layer on this CPU. Unset it to let the module choose.", forced);
+        throw new InvalidOperationException("The ladder ends with the reference kernel, which takes every problem.");
     }
 }

@@ -1,0 +1,49 @@
+using System.Runtime.InteropServices;
+
+namespace QuantPS.Engine.Kernels.Vector;
+
+/// <summary>Linear layers by vectors: four input rows with two weight rows at once, see <see cref="DotTile{TDot}"/>.</summary>
+internal sealed class VectorLinear<TDot> : LinearKernel where TDot : struct, IDotProduct
+{
+    private readonly LinearProblem problem;
+    private readonly PackedRows weights;
+
+    public VectorLinear(LinearProblem problem)
+    {
+        this.problem = problem;
+        weights = new PackedRows(problem.Weight.Span, problem.OutputFeatures, problem.WeightZeroPoints, problem.InputZeroPoint, DotTile<TDot>.Step);
+    }
+
+    public override string Name => $"vector-linear-4x2-{TDot.Isa}";
+
+    public override void Run(ReadOnlyMemory<byte> input, int rows, Memory<byte> output)
+    {
+        const int tile = DotTile<TDot>.Rows;
+        Parallel.For(0, (rows + tile - 1) / tile, () => new byte[tile * weights.Length], (job, _, padded) =>
+        {
+            int first = job * tile, count = Math.Min(tile, rows - first);
+            Span<int> sums = stackalloc int[2 * tile], inputSums = stackalloc int[tile];
+            for (int r = 0; r < count; r++)
+            {
+                Span<byte> row = padded.AsSpan(r * weights.Length, weights.Depth);
+                input.Span.Slice((first + r) * problem.InputFeatures, problem.InputFeatures).CopyTo(row);
+                if (problem.InputFlip != 0)
+                {
+                    foreach (ref byte b in row)
+                        b ^= problem.InputFlip;
+                }
+                inputSums[r] = weights.NeedsInputSums ? DotTile<TDot>.Sum(row) : 0;
+            }
+            for (int o = 0; o < problem.OutputFeatures; o += 2)
+            {
+                DotTile<TDot>.FourByTwo(ref MemoryMarshal.GetArrayDataReference(padded), ref weights.Row(o), ref weights.Row(o + 1), weights.Length, sums);
+                for (int c = 0; c < Math.Min(2, problem.OutputFeatures - o); c++)
+                {
+                    for (int r = 0; r < count; r++)
+                        output.Span[(first + r) * problem.OutputFeatures + o + c] = unchecked((byte)problem.Requantizer.Apply(sums[c * tile + r] + weights.Offsets[o + c] - weights.ZeroPoints[o + c] * inputSums[r], o + c));
+                }
+            }
+            return padded;
+        }, _ => { });
+    }
+}
