@@ -227,6 +227,8 @@ public sealed class PesterFile
         string kind = record.FullyQualifiedErrorId.StartsWith(ShouldCommand.AssertionFailedId, StringComparison.Ordinal)
             ? "" : record.Exception.GetType().Name + ": ";
         string line = record.InvocationInfo?.Line?.Trim() is { Length: > 0 } text ? $"\nat {text}" : "";
-        return $"{kind}{record}{line}\n{record.ScriptStackTrace}".TrimEnd();
+        // The frames without a file are the runner's own.
+        IEnumerable<string> frames = (record.ScriptStackTrace ?? "").Split('\n').Where(f => !f.Contains("<No file>", StringComparison.Ordinal));
+        return $"{kind}{record}{line}\n{string.Join('\n', frames)}".TrimEnd();
     }
 }
