@@ -6,7 +6,7 @@ Describe 'Help' {
         $help = Get-Help $_ -Full
         $help.Synopsis | Should -Not -BeNullOrEmpty
         # Without a help file PowerShell shows the syntax in place of the synopsis.
-        $help.Synopsis | Should -Not -BeLike "*$_ *`[*"
+        $help.Synopsis | Should -Not -Match "$_ .*\["
         @($help.examples.example).Count | Should -BeGreaterOrEqual 1
         foreach ($parameter in (Get-Command $_).Parameters.Keys) {
             if ($parameter -in [System.Management.Automation.Cmdlet]::CommonParameters) { continue }
