@@ -35,7 +35,7 @@ internal readonly struct SpatialWindow
     public static (int First, int End) Valid(int tap, int inSize, int outSize, int stride, int dilation, int pad)
     {
         int shift = tap * dilation - pad;
-        int first = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
+        int first = shift >= 0 ? 0 : Math.Min(outSize, (-shift + stride - 1) / stride);
         int end = inSize - shift <= 0 ? 0 : Math.Min(outSize, (inSize - shift - 1) / stride + 1);
         return (first, Math.Max(first, end));
     }
