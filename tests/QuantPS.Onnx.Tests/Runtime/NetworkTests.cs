@@ -24,7 +24,7 @@ public class NetworkTests(ITestOutputHelper output)
     /// <summary>A quarter of the test images. The bounds leave room for what a few images more or less mean on so few.</summary>
     [Theory]
     [MemberData(nameof(Cases))]
-    public void FirstImages(string network, string preset) => Check(network, preset, 500, mostDrop: 1.2, leastAgreement: network.Contains("mobile") ? 98.5 : 99);
+    public void FirstImages(string network, string preset) => Check(network, preset, 500, mostDrop: 0.8, leastAgreement: 99);
 
     /// <summary>All test images. Takes minutes with the reference kernel: run with -explicit only.</summary>
     [Theory(Explicit = true)]
