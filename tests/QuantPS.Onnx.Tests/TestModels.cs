@@ -25,11 +25,11 @@ internal static class TestModels
     public static OnnxModel Conv(int inputs, int outputs, int kernel, int seed = 1, int groups = 1) =>
         ModelBuilder.Conv2d(Random(seed, outputs, inputs / groups, kernel, kernel), RandomVector(seed + 1, outputs), new ConvGeometry([kernel, kernel], padBegin: [kernel / 2, kernel / 2], groups: groups));
 
-    /// <summary>Any graph with one input "x" and the given outputs.</summary>
-    public static OnnxModel Graph(object?[] inputShape, IEnumerable<NodeProto> nodes, IEnumerable<TensorProto> initializers, string[] outputs, int opset = 17, int ir = 8)
+    /// <summary>Any graph with one input and the given outputs.</summary>
+    public static OnnxModel Graph(object?[] inputShape, IEnumerable<NodeProto> nodes, IEnumerable<TensorProto> initializers, string[] outputs, int opset = 17, int ir = 8, string input = "x")
     {
         GraphProto graph = new() { Name = "test" };
-        graph.Input.Add(Nodes.Value("x", DataType.Float, inputShape));
+        graph.Input.Add(Nodes.Value(input, DataType.Float, inputShape));
         graph.Node.AddRange(nodes);
         graph.Initializer.AddRange(initializers);
         graph.Output.AddRange(outputs.Select(o => new ValueInfoProto { Name = o, Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)DataType.Float } } }));

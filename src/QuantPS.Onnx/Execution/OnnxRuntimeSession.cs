@@ -60,7 +60,7 @@ public sealed class OnnxRuntimeSession : IDisposable
         }
         catch (OnnxRuntimeException e)
         {
-            string id = e.Message.Contains("NOT_IMPLEMENTED", StringComparison.OrdinalIgnoreCase) || e.Message.Contains("not a registered function/op", StringComparison.OrdinalIgnoreCase)
+            string id = e.Message.Contains("NOT_IMPLEMENTED", StringComparison.OrdinalIgnoreCase) || e.Message.Contains("No Op registered", StringComparison.OrdinalIgnoreCase) || e.Message.Contains("not a registered function/op", StringComparison.OrdinalIgnoreCase)
                 ? ErrorIds.UnsupportedOperator : ErrorIds.InvalidModel;
             throw new QuantException(id, $"ONNX Runtime cannot load '{where}': {e.Message}", where, e);
         }
