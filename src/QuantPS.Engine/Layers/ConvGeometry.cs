@@ -48,6 +48,9 @@ public sealed record ConvGeometry
 
     public int Groups { get; }
 
+    /// <summary>PyTorch's padding_mode='reflect' (1-D and 2-D): the border is filled with the image mirrored at its edge, not with the zero point.</summary>
+    public bool Reflect { get; init; }
+
     public int SpatialRank => Kernel.Length;
 
     /// <summary>True for 1x1, stride 1, no padding: a matrix product per pixel.</summary>

@@ -42,13 +42,15 @@ public sealed record PoolGeometry
     /// <exception cref="QuantException">ShapeMismatch: the window does not fit.</exception>
     public int[] OutputSize(ReadOnlySpan<int> inputSpatial)
     {
-        int[] output = window.OutputSize(inputSpatial);
-        for (int d = 0; CeilMode && d < output.Length; d++)
+        var output = new int[SpatialRank];
+        for (int d = 0; d < output.Length; d++)
         {
-            int room = inputSpatial[d] + 2 * Padding[d] - Dilation[d] * (Kernel[d] - 1) - 1;
-            output[d] = (room + Stride[d] - 1) / Stride[d] + 1;
-            if ((output[d] - 1) * Stride[d] >= inputSpatial[d] + Padding[d])
+            int room = inputSpatial[d] + 2 * Padding[d] - Dilation[d] * (Kernel[d] - 1) - 1 + (CeilMode ? Stride[d] - 1 : 0);
+            output[d] = room < 0 ? 0 : room / Stride[d] + 1;
+            if (CeilMode && (output[d] - 1) * Stride[d] >= inputSpatial[d] + Padding[d])
                 output[d]--;
+            if (output[d] < 1)
+                throw new QuantException(ErrorIds.ShapeMismatch, $"The window [{TensorShape.Format(Kernel)}] (dilation [{TensorShape.Format(Dilation)}]) does not fit into the input [{TensorShape.Format(inputSpatial)}] with padding [{TensorShape.Format(Padding)}].");
         }
         return output;
     }

@@ -3,7 +3,7 @@ using QuantPS.Engine.Numerics;
 namespace QuantPS.Engine.Layers;
 
 /// <summary>A window's sum of (x - z) to its mean, rounded: the formulas named at <see cref="QuantizedAveragePool"/>.</summary>
-internal readonly struct PoolMean(QParams p, bool qnnpack, bool channelsLast, int channels, LayerOptions options, bool viaReciprocal = false)
+internal readonly struct PoolMean(QParams p, bool qnnpack, bool zeroPointAfter, int channels, LayerOptions options, bool viaReciprocal = false)
 {
     private readonly int low = p.DType.Range().Min, high = p.DType.Range().Max, zeroPoint = p.ZeroPoints[0];
     private readonly float scale = p.Scales[0];
@@ -16,7 +16,7 @@ internal readonly struct PoolMean(QParams p, bool qnnpack, bool channelsLast, in
         {
             steps = Rounding.HalfToEven(sum * (scale / (scale * divisor))) + zeroPoint;
         }
-        else if (channelsLast)
+        else if (zeroPointAfter)
         {
             float factor = 1f / divisor;
             if (viaReciprocal || channel >= vectorChannels)

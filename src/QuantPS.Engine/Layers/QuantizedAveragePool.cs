@@ -6,10 +6,11 @@ namespace QuantPS.Engine.Layers;
 
 /// <summary>Mean of each window; parameters unchanged. PyTorch's avg_pool1d, 2d, 3d on quantized tensors.</summary>
 /// <remarks>
-/// Sums (x - z) in int32, padding adding nothing; n is the divisor. Three formulas, which differ on ties:
+/// Sums (x - z) in int32, padding adding nothing; n is the divisor. Several formulas, which differ on ties:
 /// channels last, as quantized convolutions hand on (kernels/QuantizedOpKernels.cpp _qavg_pool_nhwc_kernel): rne(f32(sum) * f32(1/n)) + z; in compat
 /// mode the channels behind the last multiple of 8 (16 with AVX-512) use the reciprocal of the reciprocal of f32(1/n);
-/// row-major (AveragePool2d.cpp avg_pool2d_out_frame, AveragePool3d.cpp): rne(f32(sum) * f32(1/n) + z), the zero point before rounding;
+/// row-major, 1-D and 2-D (AveragePool2d.cpp avg_pool2d_out_frame): rne(f32(sum) * f32(1/n) + z), the zero point before rounding;
+/// row-major, 3-D (AveragePool3d.cpp avg_pool3d_out_frame): rne(f32(sum) * (1 / (1 / f32(1/n)))) + z;
 /// QNNPACK, quint8, without ceil mode (qnnpack/src/average-pooling.c): rne(f32(sum) * (s / (s * f32(n)))) + z, where n is always the whole
 /// window: count_include_pad and divisor_override are not looked at.
 /// </remarks>
@@ -57,7 +58,8 @@ public sealed class QuantizedAveragePool
         (int pD, int pH, int pW) = PoolInput.Three(Geometry.Padding, 0);
         int zeroPoint = x.QParams.ZeroPoints[0];
         bool qnnpack = engine == EngineKind.Qnnpack && x.DType == QDType.QUInt8 && !Geometry.CeilMode && Geometry.SpatialRank < 3;
-        var mean = new PoolMean(x.QParams, qnnpack, input.IsChannelsLast(channelsLast), input.Channels, options);
+        bool nhwc = input.IsChannelsLast(channelsLast);
+        var mean = new PoolMean(x.QParams, qnnpack, nhwc || Geometry.SpatialRank == 3, input.Channels, options, viaReciprocal: !nhwc);
         int at = 0;
         for (int plane = 0; plane < input.Planes; plane++)
         {

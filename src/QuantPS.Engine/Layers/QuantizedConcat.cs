@@ -20,7 +20,7 @@ public sealed class QuantizedConcat
     /// <param name="output">8-bit parameters of the result.</param>
     /// <param name="dim">Dimension to join along; negative ones count from the end.</param>
     /// <param name="channelsLast">The tensors lie in memory as a quantized convolution leaves them, which decides between two kernels of PyTorch for 4-D, dim 1.</param>
-    /// <param name="engine">All of PyTorch's engines agree; onnxruntime divides.</param>
+    /// <param name="engine">All of PyTorch's engines agree; onnxruntime is refused.</param>
     /// <param name="options">ReLU, compat.</param>
     /// <exception cref="QuantException">UnsupportedDType.</exception>
     public QuantizedConcat(QParams output, int dim = 1, bool channelsLast = true, EngineKind engine = EngineKind.X86, LayerOptions? options = null)

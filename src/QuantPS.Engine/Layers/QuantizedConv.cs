@@ -11,6 +11,7 @@ namespace QuantPS.Engine.Layers;
 /// <summary>A quantized convolution, PyTorch's quantized.Conv1d/2d/3d and their ReLU forms.</summary>
 public sealed class QuantizedConv : QuantizedWeightLayer
 {
+    private readonly ConvGeometry kernelGeometry;
     private readonly Plan own;
     private Plan? last;
 
@@ -35,6 +36,10 @@ public sealed class QuantizedConv : QuantizedWeightLayer
         }
         if (OutputChannels % geometry.Groups != 0)
             throw new QuantException(ErrorIds.ShapeMismatch, $"{Label}: {OutputChannels} output channels cannot be split into {geometry.Groups} groups.", weight);
+        if (geometry.Reflect && geometry.SpatialRank == 3)
+            throw new QuantException(ErrorIds.UnsupportedOperator, $"{Label}: PyTorch has no reflection padding for quantized 3-D convolutions. Pad with zeros.", this);
+        // Reflection padding is done to the input; the kernels then pad nothing.
+        kernelGeometry = geometry.Reflect ? new ConvGeometry(geometry.Kernel, geometry.Stride, null, null, geometry.Dilation, geometry.Groups) : geometry;
         own = MakePlan(input);
     }
 
@@ -54,6 +59,8 @@ public sealed class QuantizedConv : QuantizedWeightLayer
         int[] outputShape = OutputShape(x);
         Plan plan = PlanFor(x.QParams);
         QuantizedTensor y = new(outputShape, new AlignedBuffer<byte>(TensorShape.Count(outputShape)).Memory, OutputQParams) { Source = x.Source };
+        if (Geometry.Reflect)
+            x = ReflectionPadding.Apply(x, Geometry.PadBegin, Geometry.PadEnd);
         plan.Kernel.Run(x.Memory, x.Dims[0], x.Dims[2..].ToArray(), y.Memory);
         return y;
     }
@@ -100,6 +107,8 @@ public sealed class QuantizedConv : QuantizedWeightLayer
             for (int d = 0; d < spatial; d++)
             {
                 position[d] = at[d + 2] * Geometry.Stride[d] - Geometry.PadBegin[d] + k[d + 1] * Geometry.Dilation[d];
+                if (Geometry.Reflect)
+                    position[d] = ReflectionPadding.Source(position[d], x.Dims[d + 2]);
                 inside &= (uint)position[d] < (uint)x.Dims[d + 2];
             }
             int channel = group * perGroup + k[0];
@@ -128,10 +137,10 @@ public sealed class QuantizedConv : QuantizedWeightLayer
             WeightZeroPoints = WeightZeroPoints(),
             OutputChannels = OutputChannels,
             ChannelsPerGroup = Weight.Dims[1],
-            Geometry = Geometry,
+            Geometry = kernelGeometry,
             InputZeroPoint = FlippedZeroPoint(input),
             InputFlip = FlipOf(input),
-            Requantizer = CreateRequantizer(input, biasPackedThroughFloat: !Geometry.IsPointwise),
+            Requantizer = CreateRequantizer(input, biasPackedThroughFloat: !kernelGeometry.IsPointwise),
         };
         ConvKernel kernel = Options.Compat && EffectiveEngine == EngineKind.Fbgemm && PairSaturatingConv.Applies(problem)
             ? new PairSaturatingConv(problem)

@@ -4,8 +4,12 @@ using QuantPS.Engine.Tensors;
 namespace QuantPS.Engine.Layers;
 
 /// <summary>Largest integer of each window; parameters unchanged, padding never wins. PyTorch's max_pool1d, 2d, 3d on quantized tensors.</summary>
-/// <remarks>Source: aten/native/quantized/cpu/Pooling.cpp (qpool.cpp), kernels/QuantizedOpKernels.cpp qmaxpool_2d_nhwc_kernel; QNNPACK's kernel gives the same integers.</remarks>
-public sealed class QuantizedMaxPool(PoolGeometry geometry)
+/// <remarks>
+/// Source: aten/native/quantized/cpu/Pooling.cpp (qpool.cpp), kernels/QuantizedOpKernels.cpp qmaxpool_2d_nhwc_kernel. QNNPACK (quint8, without ceil mode)
+/// does not skip the padding but reads the nearest pixel of the border instead (qnnpack/src/indirection.c pytorch_qnnp_indirection_init_maxpool2d):
+/// the same as long as that pixel is in the window, which it need not be with a dilation. Compat mode reproduces that.
+/// </remarks>
+public sealed class QuantizedMaxPool(PoolGeometry geometry, EngineKind engine = EngineKind.X86, LayerOptions? options = null)
 {
     public PoolGeometry Geometry => geometry;
 
@@ -21,6 +25,7 @@ public sealed class QuantizedMaxPool(PoolGeometry geometry)
         (int sD, int sH, int sW) = PoolInput.Three(geometry.Stride, 1);
         (int pD, int pH, int pW) = PoolInput.Three(geometry.Padding, 0);
         (int tD, int tH, int tW) = PoolInput.Three(geometry.Dilation, 1);
+        bool nearest = options is { Compat: true } && engine == EngineKind.Qnnpack && x.DType == QDType.QUInt8 && !geometry.CeilMode;
         byte flip = x.DType == QDType.QInt8 ? (byte)0x80 : (byte)0;
         int area = input.D * input.H * input.W, at = 0;
         for (int plane = 0; plane < input.Planes; plane++)
@@ -37,22 +42,28 @@ public sealed class QuantizedMaxPool(PoolGeometry geometry)
         byte Largest(ReadOnlySpan<byte> from, int d0, int h0, int w0)
         {
             int best = 0;
-            for (int d = d0, i = 0; i < kD; i++, d += tD)
+            for (int i = 0; i < kD; i++)
             {
-                if ((uint)d >= (uint)input.D)
+                if (!Inside(d0 + i * tD, input.D, out int d))
                     continue;
-                for (int h = h0, j = 0; j < kH; j++, h += tH)
+                for (int j = 0; j < kH; j++)
                 {
-                    if ((uint)h >= (uint)input.H)
+                    if (!Inside(h0 + j * tH, input.H, out int h))
                         continue;
-                    for (int w = w0, k = 0; k < kW; k++, w += tW)
+                    for (int k = 0; k < kW; k++)
                     {
-                        if ((uint)w < (uint)input.W)
+                        if (Inside(w0 + k * tW, input.W, out int w))
                             best = Math.Max(best, from[(d * input.H + h) * input.W + w] ^ flip);
                     }
                 }
             }
             return (byte)(best ^ flip);
+        }
+
+        bool Inside(int position, int size, out int read)
+        {
+            read = nearest ? Math.Clamp(position, 0, size - 1) : position;
+            return (uint)read < (uint)size;
         }
     }
 }

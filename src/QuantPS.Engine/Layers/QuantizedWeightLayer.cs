@@ -12,8 +12,9 @@ public abstract class QuantizedWeightLayer
 {
     private readonly EngineProfile profile;
 
+    /// <remarks>channelAxis is the weight's dimension of output channels: 0, or 1 for transposed convolutions, where each group has that many.</remarks>
     /// <exception cref="QuantException">UnsupportedDType, ShapeMismatch, AsymmetricWeightRefused, InvalidRequantizationScale.</exception>
-    protected QuantizedWeightLayer(QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine, LayerOptions options, bool isConv, int groups)
+    protected QuantizedWeightLayer(QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine, LayerOptions options, bool isConv, int groups, int channelAxis = 0, bool hasOutputPadding = false)
     {
         Options = options;
         Weight = weight;
@@ -21,15 +22,18 @@ public abstract class QuantizedWeightLayer
         InputQParams = input;
         OutputQParams = output;
         Engine = engine;
+        if (weight.Rank < 2)
+            throw new QuantException(ErrorIds.ShapeMismatch, $"{Label}: the weight [{TensorShape.Format(weight.Dims)}] needs at least two dimensions.", weight);
+        OutputChannels = channelAxis == 0 ? weight.Dims[0] : weight.Dims[channelAxis] * groups;
         if (weight.DType != QDType.QInt8)
             throw new QuantException(ErrorIds.UnsupportedDType, $"{Label} has {weight.DType.TorchName()} weights; quantized layers take qint8. Quantize the weight with -DType qint8.", weight);
-        if (weight.QParams.IsPerChannel && TensorShape.NormalizeAxis(weight.Axis, weight.Rank) != 0)
-            throw new QuantException(ErrorIds.UnsupportedScheme, $"{Label} has weights quantized along axis {weight.Axis}; the output channels are axis 0.", weight);
+        if (weight.QParams.IsPerChannel && TensorShape.NormalizeAxis(weight.Axis, weight.Rank) != channelAxis)
+            throw new QuantException(ErrorIds.UnsupportedScheme, $"{Label} has weights quantized along axis {weight.Axis}; the output channels are axis {channelAxis}.", weight);
         if (bias is not null && bias.Length != OutputChannels)
             throw new QuantException(ErrorIds.ShapeMismatch, $"{Label} has {OutputChannels} output channels but a bias of {bias.Length} values.", bias);
         CheckActivation(input, "input");
         CheckActivation(output, "output");
-        var facts = new LayerFacts(Label, isConv, groups, weight.QParams);
+        var facts = new LayerFacts(Label, isConv, groups, weight.QParams, hasOutputPadding);
         profile = EngineProfiles.Get(engine, options.TorchVersion).Resolve(facts, options.TorchVersion);
         profile.CheckWeight(facts);
     }
@@ -38,7 +42,7 @@ public abstract class QuantizedWeightLayer
 
     public string Name => Options.Name;
 
-    /// <summary>qint8; output channels first.</summary>
+    /// <summary>qint8; output channels first (second in transposed convolutions).</summary>
     public QuantizedTensor Weight { get; }
 
     /// <summary>float32, one value per output channel, or null: PyTorch keeps it float. What the engine makes of it is <see cref="QuantizedBias"/>.</summary>
@@ -64,7 +68,7 @@ public abstract class QuantizedWeightLayer
 
     public bool Relu => Options.Relu;
 
-    public int OutputChannels => Weight.Dims[0];
+    public int OutputChannels { get; }
 
     /// <summary>Input scale x weight scale per output channel: the real value of one accumulator step. float32 values.</summary>
     public double[] BiasScale

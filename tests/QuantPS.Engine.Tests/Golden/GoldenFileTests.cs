@@ -10,6 +10,7 @@ public class GoldenFileTests
     [InlineData("kernels_libtorch210.json", 240)]
     [InlineData("eager_torch113.json", 48)]
     [InlineData("founding_torch113.json", 3)]
+    [InlineData("ops_torch113.json", 363)]
     public void EveryFileHoldsAllItsCases(string name, int count) => Assert.Equal(count, GoldenFile.Load(name).Cases.Count);
 
     [Fact]

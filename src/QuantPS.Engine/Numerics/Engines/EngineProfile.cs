@@ -8,7 +8,8 @@ namespace QuantPS.Engine.Numerics.Engines;
 /// <param name="IsConv">A convolution; false for a linear layer.</param>
 /// <param name="Groups">Groups of the convolution, 1 for linear.</param>
 /// <param name="Weight">The weight's parameters.</param>
-public readonly record struct LayerFacts(string Name, bool IsConv, int Groups, QParams Weight);
+/// <param name="HasOutputPadding">A transposed convolution with output padding.</param>
+public readonly record struct LayerFacts(string Name, bool IsConv, int Groups, QParams Weight, bool HasOutputPadding = false);
 
 /// <summary>One engine's rules: which weights it takes, what becomes of the bias, how accumulators are requantized.</summary>
 public abstract class EngineProfile
