@@ -13,6 +13,7 @@ public sealed class TensorImporter
     private readonly ImportOptions options;
     private long toSkip;
     private long toTake;
+    private long? total;
     private Tensor? batch;
     private int filled;
     private Place first;
@@ -36,6 +37,9 @@ public sealed class TensorImporter
     /// <summary>True when -First is fulfilled: no further file needs to be opened.</summary>
     public bool IsComplete => toTake <= 0;
 
+    /// <summary>How many files will be read in all, as far as the caller knows; from it and the first file follows <see cref="Tensor.SequenceLength"/>.</summary>
+    public int FileCount { get; set; } = 1;
+
     /// <summary>The tensors of a file. An incomplete batch waits for the next file, or for <see cref="Flush"/>.</summary>
     /// <exception cref="QuantException">FileNotFound, FileUnreadable, FileFormat, FileTruncated, UnsupportedDType, ShapeMismatch.</exception>
     public IEnumerable<Tensor> Read(string path, CancellationToken cancellation = default)
@@ -53,7 +57,7 @@ public sealed class TensorImporter
         int[] shape = batch.Shape;
         int rowLength = batch.Length / shape[0];
         shape[0] = filled;
-        Tensor last = new(shape, batch.Memory[..(filled * rowLength)]) { Source = BatchSource() };
+        Tensor last = new(shape, batch.Memory[..(filled * rowLength)]) { Source = BatchSource(), SequenceLength = total };
         batch = null;
         filled = 0;
         return last;
@@ -77,6 +81,9 @@ public sealed class TensorImporter
 
     private IEnumerable<Tensor> ReadSource(TensorSource source, CancellationToken cancellation)
     {
+        // Known for one file of many samples, or many files of one each; a mixture shows its total when it is over.
+        long? samples = FileCount == 1 && source.Rows > 1 ? source.Rows : FileCount > 1 && source.Rows == 1 ? FileCount : null;
+        total = samples is long n ? Math.Min(options.First, n - options.Skip) : null;
         bool byRows = source.Shape.Length > 0 && (source.Kind != SourceKind.Array || options.BatchSize is not null);
         if (!byRows)
         {
@@ -130,7 +137,7 @@ public sealed class TensorImporter
         last = place;
         if (filled < size)
             return null;
-        Tensor full = new(batch.Shape, batch.Memory) { Source = BatchSource() };
+        Tensor full = new(batch.Shape, batch.Memory) { Source = BatchSource(), SequenceLength = total };
         batch = null;
         filled = 0;
         return full;
@@ -156,7 +163,7 @@ public sealed class TensorImporter
         Normalize(raw, channelsLast, label);
         if (image && options.ChannelsLast)
             raw = ToChannelsLast(raw);
-        return new Tensor(raw.Shape, raw.Memory) { Source = label, Name = source.Name };
+        return new Tensor(raw.Shape, raw.Memory) { Source = label, Name = source.Name, SequenceLength = total };
     }
 
     private static Tensor Resize(Tensor tensor, bool channelsLast, int height, int width, string label)

@@ -23,6 +23,9 @@ public abstract class PathInputCmdlet : QuantCmdlet
     [ValidateNotNullOrEmpty]
     public string[] LiteralPath { get; set; } = [];
 
+    /// <summary>How many files the path at hand names.</summary>
+    protected int FileCount { get; private set; }
+
     /// <summary>Reads one file. Exceptions become non-terminating errors about it.</summary>
     /// <param name="file">An existing file, absolute.</param>
     protected abstract void ProcessFile(string file);
@@ -35,6 +38,7 @@ public abstract class PathInputCmdlet : QuantCmdlet
         {
             IReadOnlyList<string> files = [];
             Guard(() => files = ProviderPaths.ResolveInput(this, path, literal), path);
+            FileCount = files.Count;
             foreach (string file in files)
             {
                 Cancellation.ThrowIfCancellationRequested();

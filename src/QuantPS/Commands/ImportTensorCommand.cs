@@ -81,7 +81,8 @@ public sealed class ImportTensorCommand : PathInputCmdlet
     /// <inheritdoc/>
     protected override void ProcessFile(string file)
     {
-        foreach (Tensor tensor in importer!.Read(file, Cancellation))
+        importer!.FileCount = FileCount;
+        foreach (Tensor tensor in importer.Read(file, Cancellation))
         {
             WriteObject(tensor);
             progress?.Advance();

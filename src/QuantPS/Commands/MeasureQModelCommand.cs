@@ -80,7 +80,7 @@ public sealed class MeasureQModelCommand : ModelRunCmdlet
         WriteObject(new ModelMeasurement
         {
             Model = Model.Name,
-            Arithmetic = Model is QuantizedModel q ? Spellings.PyTorch(q.QConfig.Backend) : "float",
+            Arithmetic = Model is QuantizedModel q ? Spellings.PyTorch(q.QConfig.Backend) : ((QModel)Model).Arithmetic,
             Runtime = Model is QuantizedModel ? Runtime : ModelRuntime.OnnxRuntime,
             Samples = samples,
             Top1 = labels is null ? null : 100.0 * right / samples,

@@ -6,7 +6,7 @@ public sealed record ModelMeasurement
     /// <summary>Name of the model.</summary>
     public required string Model { get; init; }
 
-    /// <summary>"float", or the engine of a quantized model.</summary>
+    /// <summary>"float", "QDQ" or "QOperator" of an ONNX model, or the engine of a quantized one.</summary>
     public required string Arithmetic { get; init; }
 
     /// <summary>What ran it.</summary>

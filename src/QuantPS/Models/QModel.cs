@@ -40,6 +40,10 @@ public sealed class QModel : IRunnable
     /// <summary>Bytes of its ONNX form.</summary>
     public long SizeBytes { get; }
 
+    /// <summary>"QDQ" for a model with QuantizeLinear/DequantizeLinear pairs, "QOperator" for one with integer operators, "float" for any other.</summary>
+    public string Arithmetic => Onnx.Proto.Graph.Node.Any(n => n.OpType is "QLinearConv" or "QLinearMatMul" or "ConvInteger" or "MatMulInteger") ? "QOperator"
+        : Onnx.Proto.Graph.Node.Any(n => n.OpType == "DequantizeLinear") ? "QDQ" : "float";
+
     internal OnnxModel Onnx { get; }
 
     // A float model has nothing for int8 kernels: both runtimes are ONNX Runtime.
