@@ -69,7 +69,9 @@ public sealed class Calibrator : IDisposable
         {
             int bad = tensor.FirstNonFinite();
             if (bad >= 0)
-                throw new QuantException(ErrorIds.NotANumber, $"The tensor{(tensor.Source is null ? $" for '{name}'" : $" from {tensor.Source}")} holds {tensor.Span[bad]} at position {bad}. Calibration needs finite values; drop or repair this sample.", tensor);
+                throw new QuantException(ErrorIds.NotANumber,
+                    $"The tensor{(tensor.Source is null ? $" for '{name}'" : $" from {tensor.Source}")} holds {tensor.Span[bad]} at position {bad}. "
+                    + "Calibration needs finite values; drop or repair this sample.", tensor);
         }
         string[] computed = [.. watched.Where(v => !batch.ContainsKey(v))];
         session.RunChecked(batch, computed, results =>
@@ -78,7 +80,8 @@ public sealed class Calibrator : IDisposable
             for (int i = 0; i < computed.Length; i++)
             {
                 if (!AllFinite(results[i].GetTensorDataAsSpan<float>()))
-                    throw new QuantException(ErrorIds.NotANumber, $"For this sample the model itself computes NaN or infinity in '{computed[i]}'. Drop the sample, or check the model.", batch.Values.First());
+                    throw new QuantException(ErrorIds.NotANumber,
+                        $"For this sample the model itself computes NaN or infinity in '{computed[i]}'. Drop the sample, or check the model.", batch.Values.First());
             }
             foreach ((string name, Tensor tensor) in batch)
                 observers.GetValueOrDefault(name)?.Observe(tensor);

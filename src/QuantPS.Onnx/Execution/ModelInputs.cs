@@ -31,7 +31,9 @@ public sealed record ModelInputs(string Where, IReadOnlyList<ValueType> Types)
             if (input.ElementType != DataType.Float)
                 throw new QuantException(ErrorIds.UnsupportedDType, $"The input '{input.Name}' of '{Where}' takes {input.ElementType}; only float32 inputs are supported.", tensor);
             if (!input.Accepts(tensor.Dims))
-                throw new QuantException(ErrorIds.ShapeMismatch, $"The input '{input.Name}' of '{Where}' expects {input.ShapeText}, but the tensor{(tensor.Source is null ? "" : $" from {tensor.Source}")} has the shape [{TensorShape.Format(tensor.Dims)}].", tensor);
+                throw new QuantException(ErrorIds.ShapeMismatch,
+                    $"The input '{input.Name}' of '{Where}' expects {input.ShapeText}, "
+                    + $"but the tensor{(tensor.Source is null ? "" : $" from {tensor.Source}")} has the shape [{TensorShape.Format(tensor.Dims)}].", tensor);
         }
     }
 }

@@ -60,8 +60,9 @@ public sealed class OnnxRuntimeSession : IDisposable
         }
         catch (OnnxRuntimeException e)
         {
-            string id = e.Message.Contains("NOT_IMPLEMENTED", StringComparison.OrdinalIgnoreCase) || e.Message.Contains("No Op registered", StringComparison.OrdinalIgnoreCase) || e.Message.Contains("not a registered function/op", StringComparison.OrdinalIgnoreCase)
-                ? ErrorIds.UnsupportedOperator : ErrorIds.InvalidModel;
+            // ONNX Runtime's error codes do not tell these apart from broken models.
+            string[] unsupported = ["NOT_IMPLEMENTED", "No Op registered", "not a registered function/op"];
+            string id = unsupported.Any(u => e.Message.Contains(u, StringComparison.OrdinalIgnoreCase)) ? ErrorIds.UnsupportedOperator : ErrorIds.InvalidModel;
             throw new QuantException(id, $"ONNX Runtime cannot load '{where}': {e.Message}", where, e);
         }
         Inputs = new ModelInputs(where, [.. model.Graph.Inputs.Select(i => TypeOf(i.Name, session.InputMetadata[i.Name]))]);

@@ -49,11 +49,15 @@ internal static class OpsetRaiser
         if (opset >= target)
             return;
         if (opset < Oldest)
-            throw new QuantException(ErrorIds.UnsupportedOperator, $"'{model.Name}' uses operator set {opset}; quantized models need {target}, and only models from {Oldest} on can be lifted. Export the model again with a newer opset.", model.Path ?? model.Name);
+            throw new QuantException(ErrorIds.UnsupportedOperator,
+                $"'{model.Name}' uses operator set {opset}; quantized models need {target}, "
+                + $"and only models from {Oldest} on can be lifted. Export the model again with a newer opset.", model.Path ?? model.Name);
         NodeProto[] nodes = [.. model.Proto.Graph.Node];
         string[] inTheWay = [.. nodes.Where(n => !CanRaise(n, opset, target, types)).Select(n => $"{GraphIndex.DisplayName(n)} ({n.OpType})")];
         if (inTheWay.Length > 0)
-            throw new QuantException(ErrorIds.UnsupportedOperator, $"'{model.Name}' uses operator set {opset}; quantized models need {target}, where these nodes mean something else: {string.Join(", ", inTheWay)}. Export the model again with opset {target} or newer.", model.Path ?? model.Name);
+            throw new QuantException(ErrorIds.UnsupportedOperator,
+                $"'{model.Name}' uses operator set {opset}; quantized models need {target}, where these nodes mean something else: "
+                + $"{string.Join(", ", inTheWay)}. Export the model again with opset {target} or newer.", model.Path ?? model.Name);
         foreach (NodeProto node in nodes.Where(n => OnnxModel.NormalizeDomain(n.Domain).Length == 0))
         {
             if (Moved.TryGetValue(node.OpType, out (int Since, string[] Attributes) move) && opset < move.Since && target >= move.Since)

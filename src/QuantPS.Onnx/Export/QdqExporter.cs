@@ -13,7 +13,7 @@ namespace QuantPS.Onnx.Export;
 /// <summary>Writes a quantized graph as ONNX with QuantizeLinear and DequantizeLinear pairs, the form that runtimes fuse into integer operators.</summary>
 /// <remarks>Weights are int8 initializers, biases int32 ones (scale = input scale x weight scale in float32, zero point 0). A quantized value keeps its
 /// name behind its DequantizeLinear. A fused Relu or Clip vanishes where the integers' range says the same; otherwise it limits the integers, as a Clip
-/// between QuantizeLinear and DequantizeLinear: ONNX Runtime 1.31 does not fuse a Conv that is followed by anything but QuantizeLinear.
+/// between QuantizeLinear and DequantizeLinear: with such a Clip before QuantizeLinear, ONNX Runtime 1.31.1 runs the Conv in float.
 /// The int32 bias rounds and QuantizeLinear divides, so results may differ by one step from PyTorch's engines.</remarks>
 public sealed class QdqExporter
 {

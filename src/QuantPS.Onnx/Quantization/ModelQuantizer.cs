@@ -47,7 +47,10 @@ public static class ModelQuantizer
         LayerOptions options = new() { Name = node.Name, Relu = node.Range.IsRelu, TorchVersion = config.Activation.TorchVersion };
         QuantizedWeightLayer layer = op.CreateLayer(context, weight, bias, input, output, config.Backend, options);
         if (layer.QuantizedBias is not null && layer.BiasHeadroom.Any(h => h < 1))
-            warnings.Add($"Layer '{node.Name}': {layer.BiasHeadroom.Count(h => h < 1)} of {layer.OutputChannels} biases do not fit int32 at their scale (input scale x weight scale) and saturate. Use an engine that keeps the bias float (x86, fbgemm, onednn).");
+        {
+            warnings.Add($"Layer '{node.Name}': {layer.BiasHeadroom.Count(h => h < 1)} of {layer.OutputChannels} biases do not fit int32 at their scale "
+                + "(input scale x weight scale) and saturate. Use an engine that keeps the bias float (x86, fbgemm, onednn).");
+        }
         return layer;
     }
 
