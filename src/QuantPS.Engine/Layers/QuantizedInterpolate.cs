@@ -54,12 +54,13 @@ public sealed class QuantizedInterpolate
             throw new QuantException(ErrorIds.ShapeMismatch, $"Interpolation takes [N, C, H, W], but the input is [{TensorShape.Format(x.Dims)}].", x);
         int inH = x.Dims[2], inW = x.Dims[3], outH = outputSize[0], outW = outputSize[1];
         QuantizedTensor y = OperatorChecks.NewTensor([x.Dims[0], x.Dims[1], outH, outW], x.QParams, x);
-        if (inH == outH && inW == outW)
+        bool fused = channelsLast || x.Dims[1] == 1 || inH * inW == 1;
+        // The channels-last bilinear kernel alone goes by the scale factors even where they leave the size as it is.
+        if (inH == outH && inW == outW && !(fused && mode == InterpolationMode.Bilinear))
         {
             x.Bytes.CopyTo(y.Bytes);
             return y;
         }
-        bool fused = channelsLast || x.Dims[1] == 1 || inH * inW == 1;
         int lanes = options.TorchVersion == TorchVersion.V1_13 ? 8 : 16;
         int vectorChannels = options.Compat ? x.Dims[1] - x.Dims[1] % lanes : x.Dims[1];
         float stepH = Step(inH, outH, 0), stepW = Step(inW, outW, 1);
