@@ -83,14 +83,16 @@ internal static class Histc
             Vector256<int> slot = Vector256.ConditionalSelect(inside, Vector256.ConvertToInt32Native(position), outsides);
             // No position of an element inside exceeds bins; the minimum keeps the unchecked writes below inside the table whatever happens.
             slot = Vector256.Min(slot.AsUInt32(), last).AsInt32();
-            Unsafe.Add(ref t0, slot.GetElement(0))++;
-            Unsafe.Add(ref t1, slot.GetElement(1))++;
-            Unsafe.Add(ref t2, slot.GetElement(2))++;
-            Unsafe.Add(ref t3, slot.GetElement(3))++;
-            Unsafe.Add(ref t0, slot.GetElement(4))++;
-            Unsafe.Add(ref t1, slot.GetElement(5))++;
-            Unsafe.Add(ref t2, slot.GetElement(6))++;
-            Unsafe.Add(ref t3, slot.GetElement(7))++;
+            // Two slots in one move: lanes 2k and 2k + 1 are the halves of 64-bit lane k.
+            ulong a = slot.AsUInt64().GetElement(0), b = slot.AsUInt64().GetElement(1), c = slot.AsUInt64().GetElement(2), d = slot.AsUInt64().GetElement(3);
+            Unsafe.Add(ref t0, (nint)(uint)a)++;
+            Unsafe.Add(ref t1, (nint)(a >> 32))++;
+            Unsafe.Add(ref t2, (nint)(uint)b)++;
+            Unsafe.Add(ref t3, (nint)(b >> 32))++;
+            Unsafe.Add(ref t0, (nint)(uint)c)++;
+            Unsafe.Add(ref t1, (nint)(c >> 32))++;
+            Unsafe.Add(ref t2, (nint)(uint)d)++;
+            Unsafe.Add(ref t3, (nint)(d >> 32))++;
         }
         for (; i < data.Length; i++)
         {

@@ -1,3 +1,6 @@
+using System.Buffers;
+using System.Runtime.CompilerServices;
+
 namespace QuantPS.Engine.Observers;
 
 /// <summary>How PyTorch 2.x's HistogramObserver takes a batch in, and how histograms of different ranges are brought together.</summary>
@@ -54,42 +57,57 @@ internal static class HistogramV2
             return result;
         }
         int parts = bins * UpsampleRate;
-        TorchLinspace points = new(state.Min, state.Max, parts + 1);
         float half = 0.5f * ((state.Max - state.Min) / parts);
+        float[] middles = ArrayPool<float>.Shared.Rent(parts);
+        new TorchLinspace(state.Min, state.Max, parts + 1).Fill(middles.AsSpan(0, parts), half);
         float[] edges = Edges(newMin, newMax, bins, out bool ascending);
         int above = 0;
-        for (int k = 0; k < parts; k++)
+        // The sum of the target bin at hand stays in a register: neighbouring parts mostly fall into the same one, and an addition through
+        // memory would wait for the store before it. The order of the additions is PyTorch's all the same.
+        int target = 0;
+        float sum = 0;
+        for (int old = 0; old < bins; old++)
         {
-            float mass = state.Counts[k / UpsampleRate];
+            float mass = state.Counts[old];
             if (mass == 0)
                 continue;
-            float middle = points[k] + half;
-            above = ascending ? Walk(edges, middle, above) : UpperBound(edges, middle);
-            result[Math.Clamp(above - 1, 0, bins - 1)] += mass / UpsampleRate;
+            float share = mass / UpsampleRate;
+            foreach (float middle in middles.AsSpan(old * UpsampleRate, UpsampleRate))
+            {
+                above = ascending ? Walk(edges, middle, above) : UpperBound(edges, middle);
+                int bin = Math.Clamp(above - 1, 0, bins - 1);
+                if (bin != target)
+                {
+                    result[target] = sum;
+                    target = bin;
+                    sum = result[bin];
+                }
+                sum += share;
+            }
         }
+        result[target] = sum;
+        ArrayPool<float>.Shared.Return(middles);
         return result;
     }
 
     private static float[] Edges(float min, float max, int bins, out bool ascending)
     {
-        TorchLinspace points = new(min, max, bins + 1);
         float[] edges = new float[bins + 1];
+        new TorchLinspace(min, max, bins + 1).Fill(edges, 0f);
         ascending = true;
-        for (int k = 0; k <= bins; k++)
-        {
-            edges[k] = points[k];
-            // The two halves of a linspace may meet an ulp out of order when the range is narrow and far from zero.
-            ascending &= k == 0 || edges[k] >= edges[k - 1];
-        }
+        // The two halves of a linspace may meet an ulp out of order when the range is narrow and far from zero.
+        for (int k = 1; k < edges.Length; k++)
+            ascending &= edges[k] >= edges[k - 1];
         return edges;
     }
 
     /// <summary>Upper bound, starting from the last one: the midpoints ascend too, up to rounding.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Walk(float[] edges, float value, int above)
     {
-        while (above < edges.Length && edges[above] <= value)
+        while ((uint)above < (uint)edges.Length && edges[above] <= value)
             above++;
-        while (above > 0 && edges[above - 1] > value)
+        while ((uint)(above - 1) < (uint)edges.Length && edges[above - 1] > value)
             above--;
         return above;
     }

@@ -1,0 +1,35 @@
+using System.Diagnostics;
+
+namespace QuantPS.Benchmarks.Measuring;
+
+/// <summary>Times several pieces of work in turn, A B C A B C ..., so that a machine whose speed drifts slows all of them alike.</summary>
+internal static class Interleaved
+{
+    /// <summary>Medians in seconds, in the order of the work. A first round is not counted.</summary>
+    /// <param name="rounds">Counted rounds.</param>
+    /// <param name="work">Each does its work once; the time it returns is taken when it is not null (a peer that measures itself), else the clock's.</param>
+    public static double[] Medians(int rounds, params Func<double?>[] work)
+    {
+        var times = new double[work.Length][];
+        for (int w = 0; w < work.Length; w++)
+            times[w] = new double[rounds];
+        for (int round = -1; round < rounds; round++)
+        {
+            for (int w = 0; w < work.Length; w++)
+            {
+                long start = Stopwatch.GetTimestamp();
+                double seconds = work[w]() ?? Stopwatch.GetElapsedTime(start).TotalSeconds;
+                if (round >= 0)
+                    times[w][round] = seconds;
+            }
+        }
+        return Array.ConvertAll(times, Median);
+    }
+
+    public static double Median(double[] values)
+    {
+        double[] sorted = [.. values.Order()];
+        int middle = sorted.Length / 2;
+        return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    }
+}
