@@ -44,6 +44,20 @@
         @{ Code = 'Import-Tensor ./images/*.png -Scale 255 | Invoke-QModel -Model $q'
            Text = 'The outputs of a quantized model. -Runtime OnnxRuntime runs the same model there.' }
     )
+    'Invoke-QuantizedFunction' = @(
+        @{ Code = '$a | Invoke-QuantizedFunction add $b -Scale 0.05 -ZeroPoint 128'
+           Text = 'torch.ops.quantized.add(a, b, 0.05, 128).' }
+        @{ Code = '$a | Invoke-QuantizedFunction max_pool2d -Argument @{ kernel_size = 2; stride = 2 }'
+           Text = 'Keyword arguments have their names from PyTorch.' }
+    )
+    'Invoke-QuantizedLayer' = @(
+        @{ Code = '$x | Invoke-QuantizedLayer -Layer ($q | Get-QLayer fc)'
+           Text = 'A tensor through the linear layer of a quantized model.' }
+    )
+    'New-QuantizedConvTranspose' = @(
+        @{ Code = 'New-QuantizedConvTranspose -Weight $w -InputScale 0.02 -InputZeroPoint 128 -OutputScale 0.05 -Stride 2 -Engine qnnpack'
+           Text = 'A transposed convolution; the weight is [in, out / groups, kernel...] as in PyTorch.' }
+    )
     'Invoke-QuantizedConv' = @(
         @{ Code = 'New-Tensor -Shape 1,5,7,7 -Fill 1 | Invoke-QuantizedConv -Layer $q'
            Text = 'Puts a float tensor through the one convolution of a quantized model; it is quantized on the way in.' }
