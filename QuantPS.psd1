@@ -14,6 +14,7 @@
     VariablesToExport    = @()
     # Listed, so that command discovery need not load the assembly.
     CmdletsToExport      = @(
+        'Compare-QModel'
         'ConvertFrom-Quantized'
         'ConvertTo-Quantized'
         'Export-QModel'

@@ -1,5 +1,9 @@
 # One example or more a cmdlet: what to type, and what it shows. New-Help.ps1 puts them into the help file.
 @{
+    'Compare-QModel' = @(
+        @{ Code = 'Import-Tensor ./test.npy -BatchSize 32 -First 320 | Compare-QModel -Model $q | Sort-Object SqnrDb | Select-Object -First 5'
+           Text = 'The five layers whose output suffers most from quantization.' }
+    )
     'ConvertFrom-Quantized' = @(
         @{ Code = 'New-QuantizedTensor -IntRepr 0,128,255 -Shape 3 -Scale 0.5 -ZeroPoint 128 | ConvertFrom-Quantized'
            Text = 'The integers 0, 128 and 255 with scale 0.5 and zero point 128 are -64, 0 and 63.5.' }

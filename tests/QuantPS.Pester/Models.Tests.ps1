@@ -27,6 +27,11 @@ Describe 'A float network' {
         $y[0].Name | Should -Be 'logits'
     }
 
+    It 'is taken by the name of its file too' {
+        (Import-TestImage 1 | Invoke-QModel -Model "$data/fmnist-resnet8-bn.onnx").Shape | Should -Be @(1, 10)
+        { Import-TestImage 1 | Invoke-QModel -Model "$data/nothing.onnx" } | Should -Throw '*nothing.onnx*'
+    }
+
     It 'takes a single image without its batch dimension' {
         $image = New-Tensor -Shape 1, 28, 28 -Fill 0.5
         ($image | Invoke-QModel -Model $net).Shape | Should -Be @(1, 10)
@@ -87,6 +92,17 @@ Describe 'Quantizing <Name> with preset <Preset>' -ForEach @(
         for ($i = 0; $i -lt $ours.Count; $i++) { if ($ours[$i] -eq $theirs[$i]) { $same++ } }
         # Of 200. The two differ by the bias (float32 here, int32 there) and the order of float operations; near-ties then flip.
         $same | Should -BeGreaterOrEqual $Least
+    }
+
+    It 'is compared with the float network layer by layer' {
+        $errors = @(Import-TestImage 64 | Compare-QModel -Model $q)
+        $errors | Should -HaveCount @($q | Get-QLayer).Count
+        foreach ($e in $errors) {
+            $e.SqnrDb | Should -BeGreaterThan 8
+            $e.Cosine | Should -BeGreaterThan 0.9
+        }
+        # The first layer has only its own error; the last one has everybody's.
+        $errors[0].SqnrDb | Should -BeGreaterThan 25
     }
 
     It 'can be filtered and traced layer by layer' {

@@ -12,7 +12,7 @@ public abstract class ModelRunCmdlet : TensorInputCmdlet
     private ModelRunner? runner;
     private ProgressReporter? progress;
 
-    /// <summary>A QModel or a QuantizedModel.</summary>
+    /// <summary>A QModel or a QuantizedModel, or the path of an .onnx file.</summary>
     [Parameter(Mandatory = true, Position = 0)]
     [ValidateNotNull]
     [Model]

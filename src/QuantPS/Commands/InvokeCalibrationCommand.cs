@@ -18,9 +18,10 @@ public sealed class InvokeCalibrationCommand : TensorInputCmdlet
     private Calibrator? calibrator;
     private ProgressReporter? progress;
 
-    /// <summary>The float model.</summary>
+    /// <summary>The float model, or the path of its .onnx file.</summary>
     [Parameter(Mandatory = true, Position = 0)]
     [ValidateNotNull]
+    [Model]
     public QModel Model { get; set; } = null!;
 
     /// <summary>The observers and the engine: a QConfig, or the name of a preset. x86 by default.</summary>
