@@ -13,8 +13,8 @@ public sealed class OnnxRuntimeRequantizer : Requantizer
         : base(spec)
     {
         multiplier = PerChannel(c => spec.InputScale * spec.WeightScale(c) / spec.OutputScale);
-        integerBias = new int[spec.OutputChannels];
-        if (spec.Bias is { } bias)
+        integerBias = spec.IntegerBias ?? new int[spec.OutputChannels];
+        if (spec.IntegerBias is null && spec.Bias is { } bias)
         {
             for (int c = 0; c < bias.Length; c++)
                 integerBias[c] = QuantizeBias(bias[c], spec.InputScale * spec.WeightScale(c));
