@@ -60,7 +60,7 @@ internal sealed class FloatIsland : PlanStep
             OrtValue[] given = [.. Inputs.Select(i => values[i].ToOrt(owned))];
             // Not disposed as a collection: that would free the values that stay.
             foreach ((string name, OrtValue result) in Outputs.Zip(session.RunValues(Inputs, given, Outputs)))
-                values[name] = GraphValue.FromOrt(result, name);
+                values[name] = GraphValue.TakeOrt(result, name);
         }
         finally
         {

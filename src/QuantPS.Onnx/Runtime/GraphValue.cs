@@ -1,11 +1,9 @@
 using Microsoft.ML.OnnxRuntime;
-using QuantPS.Engine.Errors;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
 using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 using Tensor = QuantPS.Engine.Tensors.Tensor;
-using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 
 namespace QuantPS.Onnx.Runtime;
 
@@ -42,21 +40,29 @@ internal sealed class GraphValue : IDisposable
     /// <summary>The floats; dequantized when it came as integers.</summary>
     public Tensor Real() => real ??= integers!.Dequantize();
 
-    /// <summary>Takes over a result of ONNX Runtime: copied and freed where its type is one of ours, kept as it is otherwise.</summary>
-    public static GraphValue FromOrt(OrtValue value, string name)
+    /// <summary>A result of ONNX Runtime: copied where its type is one of ours, wrapped otherwise.</summary>
+    /// <param name="value">Taken over: what is not wrapped is disposed.</param>
+    /// <param name="name">Name of the value.</param>
+    public static GraphValue TakeOrt(OrtValue value, string name)
+    {
+        GraphValue result = View(value, name);
+        if (result.Native is null)
+            value.Dispose();
+        return result;
+    }
+
+    /// <summary>The same, while the value stays its owner's; a wrapping value must not be used for longer.</summary>
+    public static GraphValue View(OrtValue value, string name)
     {
         DataType type = value.IsTensor ? (DataType)(int)value.GetTensorTypeAndShape().ElementDataType : DataType.Undefined;
-        if (type != DataType.Float && !IntegerTensor.Holds(type))
+        if (IntegerTensor.Holds(type))
+            return new GraphValue(IntegerTensor.FromOrt(value));
+        if (type != DataType.Float)
             return new GraphValue(value);
-        using (value)
-        {
-            if (type != DataType.Float)
-                return new GraphValue(IntegerTensor.FromOrt(value));
-            ReadOnlySpan<float> data = value.GetTensorDataAsSpan<float>();
-            Tensor t = new(OnnxRuntimeSession.ShapeOf(value), new AlignedBuffer<float>(data.Length).Memory) { Name = name };
-            data.CopyTo(t.Span);
-            return new GraphValue(t);
-        }
+        ReadOnlySpan<float> data = value.GetTensorDataAsSpan<float>();
+        Tensor t = new(OnnxRuntimeSession.ShapeOf(value), new AlignedBuffer<float>(data.Length).Memory) { Name = name };
+        data.CopyTo(t.Span);
+        return new GraphValue(t);
     }
 
     /// <summary>For ONNX Runtime. What is made for the occasion is added to <paramref name="owned"/>, for the caller to dispose.</summary>

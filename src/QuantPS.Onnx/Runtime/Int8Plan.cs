@@ -47,10 +47,10 @@ public sealed class Int8Plan : IDisposable
         Dictionary<string, Tensor> captured = new(StringComparer.Ordinal);
         try
         {
-            foreach ((string name, Tensor tensor) in inputs)
+            foreach (Execution.ValueType input in Inputs.Types)
             {
-                values[name] = new GraphValue(tensor);
-                Capture(name);
+                values[input.Name] = InputValues.Create(inputs[input.Name], input);
+                Capture(input.Name);
             }
             steps.Run(values, Capture);
             return new PlanResult(graph.Float.Graph.Outputs.ToDictionary(o => o.Name, o => Output(o.Name)), integers, captured);
