@@ -35,7 +35,7 @@ Describe 'Tensors' {
     It '<What> in the middle of a calibration is reported and left out' -ForEach @(
         @{ What = 'a wrong shape'; Shape = @(1, 1, 27, 28); Value = 0.5; Id = 'ShapeMismatch' }
         @{ What = 'NaN';           Shape = @(1, 1, 28, 28); Value = [float]::NaN; Id = 'NotANumber' }
-        @{ What = 'infinity';      Shape = @(1, 1, 28, 28); Value = [float]::PositiveInfinity; Id = 'NotANumber' }
+        @{ What = 'infinity';      Shape = @(1, 1, 28, 28); Value = [float]::PositiveInfinity; Id = 'NotFinite' }
     ) {
         $problems = @()
         $bad = New-Tensor -Shape $Shape -Fill $Value
@@ -49,6 +49,7 @@ Describe 'Tensors' {
     It '<What> is reported by Invoke-QModel, and the others run' -ForEach @(
         @{ What = 'a wrong shape'; Shape = @(1, 3, 28, 28); Value = 0.5; Id = 'ShapeMismatch' }
         @{ What = 'NaN';           Shape = @(1, 1, 28, 28); Value = [float]::NaN; Id = 'NotANumber' }
+        @{ What = 'infinity';      Shape = @(1, 1, 28, 28); Value = [float]::NegativeInfinity; Id = 'NotFinite' }
     ) {
         $q = New-Image | Invoke-Calibration -Model $net -QConfig onednn | ConvertTo-Quantized
         $problems = @()

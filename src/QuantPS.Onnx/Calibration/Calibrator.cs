@@ -58,18 +58,18 @@ public sealed class Calibrator : IDisposable
     public long SampleCount => samples;
 
     /// <summary>Observes a batch, or a single sample (one dimension less), of a model with one input.</summary>
-    /// <exception cref="QuantException">ShapeMismatch, NotANumber (NaN or infinity; nothing was observed of the batch), InferenceFailed.</exception>
+    /// <exception cref="QuantException">ShapeMismatch, NotANumber, NotFinite (an infinity; nothing was observed of the batch), InferenceFailed.</exception>
     public void Observe(Tensor batch) => Observe(Inputs.Named(batch));
 
     /// <summary>Observes a batch of a model with several inputs.</summary>
-    /// <exception cref="QuantException">ShapeMismatch, InvalidArgument, NotANumber, InferenceFailed.</exception>
+    /// <exception cref="QuantException">ShapeMismatch, InvalidArgument, NotANumber, NotFinite, InferenceFailed.</exception>
     public void Observe(IReadOnlyDictionary<string, Tensor> batch)
     {
         foreach ((string name, Tensor tensor) in batch)
         {
             int bad = tensor.FirstNonFinite();
             if (bad >= 0)
-                throw new QuantException(ErrorIds.NotANumber,
+                throw new QuantException(float.IsNaN(tensor.Span[bad]) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
                     $"The tensor{(tensor.Source is null ? $" for '{name}'" : $" from {tensor.Source}")} holds {tensor.Span[bad]} at position {bad}. "
                     + "Calibration needs finite values; drop or repair this sample.", tensor);
         }
@@ -79,8 +79,9 @@ public sealed class Calibrator : IDisposable
             // First all checks, then all observations: a batch counts as a whole or not at all.
             for (int i = 0; i < computed.Length; i++)
             {
-                if (!AllFinite(results[i].GetTensorDataAsSpan<float>()))
-                    throw new QuantException(ErrorIds.NotANumber,
+                ReadOnlySpan<float> values = results[i].GetTensorDataAsSpan<float>();
+                if (!AllFinite(values))
+                    throw new QuantException(HoldsNaN(values) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
                         $"For this sample the model itself computes NaN or infinity in '{computed[i]}'. Drop the sample, or check the model.", batch.Values.First());
             }
             foreach ((string name, Tensor tensor) in batch)
@@ -117,6 +118,16 @@ public sealed class Calibrator : IDisposable
     }
 
     public void Dispose() => session.Dispose();
+
+    private static bool HoldsNaN(ReadOnlySpan<float> values)
+    {
+        foreach (float v in values)
+        {
+            if (float.IsNaN(v))
+                return true;
+        }
+        return false;
+    }
 
     /// <summary>Exponent bits all set mean NaN or infinity; multiplying such a value by zero gives NaN, any other a zero.</summary>
     private static bool AllFinite(ReadOnlySpan<float> values)

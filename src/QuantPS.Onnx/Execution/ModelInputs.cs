@@ -1,5 +1,6 @@
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Runtime;
 using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 
 namespace QuantPS.Onnx.Execution;
@@ -28,8 +29,11 @@ public sealed record ModelInputs(string Where, IReadOnlyList<ValueType> Types)
         {
             if (!inputs.TryGetValue(input.Name, out Tensor? tensor))
                 throw new QuantException(ErrorIds.InvalidArgument, $"The input {input} of '{Where}' is not given.", input.Name);
-            if (input.ElementType != DataType.Float)
-                throw new QuantException(ErrorIds.UnsupportedDType, $"The input '{input.Name}' of '{Where}' takes {input.ElementType}; only float32 inputs are supported.", tensor);
+            if (input.ElementType != DataType.Float && !IntegerTensor.Holds(input.ElementType))
+            {
+                throw new QuantException(ErrorIds.UnsupportedDType,
+                    $"The input '{input.Name}' of '{Where}' takes {input.ElementType}; only float32 and integers of up to 32 bits can be given.", tensor);
+            }
             if (!input.Accepts(tensor.Dims))
                 throw new QuantException(ErrorIds.ShapeMismatch,
                     $"The input '{input.Name}' of '{Where}' expects {input.ShapeText}, "

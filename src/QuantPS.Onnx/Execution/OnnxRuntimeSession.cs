@@ -3,6 +3,7 @@ using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
+using QuantPS.Onnx.Runtime;
 using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 
 namespace QuantPS.Onnx.Execution;
@@ -102,6 +103,21 @@ public sealed class OnnxRuntimeSession : IDisposable
     /// <summary>Runs a model with a single input.</summary>
     public IReadOnlyDictionary<string, Tensor> Run(Tensor input, IReadOnlyList<string>? outputs = null) => Run(Inputs.Named(input), outputs);
 
+    /// <summary>Runs a model with a single input and gives outputs of any type.</summary>
+    /// <returns>As <see cref="ModelPlan.Run(Tensor)"/>.</returns>
+    /// <exception cref="QuantException">ShapeMismatch, InvalidArgument, UnsupportedDType, InferenceFailed.</exception>
+    public IReadOnlyDictionary<string, object> RunAnyType(Tensor input, OnnxModel model)
+    {
+        Dictionary<string, object> made = new(StringComparer.Ordinal);
+        string[] names = [.. Outputs.Select(o => o.Name)];
+        RunChecked(Inputs.Named(input), names, results =>
+        {
+            for (int i = 0; i < names.Length; i++)
+                made[names[i]] = OutputValues.ToObject(GraphValue.View(results[i], names[i]), model, names[i], input.Source);
+        });
+        return made;
+    }
+
     public void Dispose() => session.Dispose();
 
     /// <summary>Checks the inputs, runs, and hands over ONNX Runtime's own values, which are freed afterwards.</summary>
@@ -112,7 +128,7 @@ public sealed class OnnxRuntimeSession : IDisposable
         try
         {
             foreach (ValueType input in Inputs.Types)
-                values.Add(ToOrt(inputs[input.Name]));
+                _ = InputValues.Create(inputs[input.Name], input).ToOrt(values);
             using IDisposableReadOnlyCollection<OrtValue> results = RunValues([.. Inputs.Types.Select(i => i.Name)], values, outputs);
             use(results);
         }

@@ -46,11 +46,21 @@ public static class TensorProtos
             DataType.Uint16 => Array.ConvertAll(tensor.Values<ushort>(() => Narrow(v => (ushort)v)), v => (long)v),
             DataType.Int8 => Array.ConvertAll(tensor.Values<sbyte>(() => Narrow(v => (sbyte)v)), v => (long)v),
             DataType.Uint8 or DataType.Bool => Array.ConvertAll(tensor.Values<byte>(() => Narrow(v => (byte)v)), v => (long)v),
+            DataType.Int4 => Unpack(nibble => (nibble ^ 8) - 8),
+            DataType.Uint4 => Unpack(nibble => nibble),
             DataType.Uint32 => Array.ConvertAll(tensor.Values<uint>(() => [.. tensor.Uint64Data.Select(v => (uint)v)]), v => (long)v),
             _ => throw new QuantException(ErrorIds.UnsupportedDType, $"The tensor '{tensor.Name}' has the element type {tensor.Type()}, which cannot be read as numbers here.", tensor.Name),
         };
 
         T[] Narrow<T>(Func<int, T> f) => [.. tensor.Int32Data.Select(f)];
+
+        // Two elements a byte, the first one in the low bits; int32_data holds a byte an entry.
+        long[] Unpack(Func<int, long> value)
+        {
+            int count = tensor.Count();
+            byte[] bytes = tensor.Values<byte>(() => Narrow(v => (byte)v), (count + 1) / 2);
+            return [.. Enumerable.Range(0, count).Select(i => value(bytes[i >> 1] >> 4 * (i & 1) & 15))];
+        }
     }
 
     /// <summary>A float32 tensor of the same shape.</summary>
@@ -78,14 +88,14 @@ public static class TensorProtos
         return t;
     }
 
-    private static T[] Values<T>(this TensorProto tensor, Func<T[]> typedField) where T : unmanaged
+    private static T[] Values<T>(this TensorProto tensor, Func<T[]> typedField, int? stored = null) where T : unmanaged
     {
         if (tensor.DataLocation == TensorProto.Types.DataLocation.External)
         {
             string file = tensor.ExternalData.FirstOrDefault(e => e.Key == "location")?.Value ?? "another file";
             throw new QuantException(ErrorIds.InvalidModel, $"The values of '{tensor.Name}' are stored outside the model, in '{file}'. Save the model as a single file.", tensor.Name);
         }
-        int count = tensor.Count();
+        int count = stored ?? tensor.Count();
         T[] values;
         if (tensor.HasRawData)
         {

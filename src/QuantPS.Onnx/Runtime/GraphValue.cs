@@ -1,11 +1,14 @@
 using Microsoft.ML.OnnxRuntime;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
+using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 using Tensor = QuantPS.Engine.Tensors.Tensor;
 
 namespace QuantPS.Onnx.Runtime;
 
-/// <summary>A value while a plan runs: integers, floats, or both once somebody asked; or a value of ONNX Runtime that is neither (shapes, masks).</summary>
+/// <summary>A value while a plan runs. Real numbers: as floats, as integers with their parameters, or both once somebody asked. Or integers as the graph
+/// types them (<see cref="Typed"/>). Or a value of ONNX Runtime's that is none of these (int64 shapes, masks, float16): <see cref="Native"/>.</summary>
 internal sealed class GraphValue : IDisposable
 {
     private Tensor? real;
@@ -15,12 +18,20 @@ internal sealed class GraphValue : IDisposable
 
     public GraphValue(QuantizedTensor tensor) => integers = tensor;
 
-    public GraphValue(OrtValue value) => Native = value;
+    public GraphValue(IntegerTensor tensor) => Typed = tensor;
+
+    private GraphValue(OrtValue value) => Native = value;
+
+    /// <summary>Integers without parameters; null when it is something else.</summary>
+    public IntegerTensor? Typed { get; }
 
     /// <summary>A value that only float islands understand; null otherwise.</summary>
     public OrtValue? Native { get; }
 
-    /// <summary>True once it exists as integers.</summary>
+    /// <summary>True when it stands for real numbers.</summary>
+    public bool IsReal => real is not null || integers is not null;
+
+    /// <summary>True once it exists as integers with parameters.</summary>
     public bool HasIntegers => integers is not null;
 
     /// <summary>The integers; quantized with the value's parameters when it came as float.</summary>
@@ -28,6 +39,40 @@ internal sealed class GraphValue : IDisposable
 
     /// <summary>The floats; dequantized when it came as integers.</summary>
     public Tensor Real() => real ??= integers!.Dequantize();
+
+    /// <summary>A result of ONNX Runtime: copied where its type is one of ours, wrapped otherwise.</summary>
+    /// <param name="value">Taken over: what is not wrapped is disposed.</param>
+    /// <param name="name">Name of the value.</param>
+    public static GraphValue TakeOrt(OrtValue value, string name)
+    {
+        GraphValue result = View(value, name);
+        if (result.Native is null)
+            value.Dispose();
+        return result;
+    }
+
+    /// <summary>The same, while the value stays its owner's; a wrapping value must not be used for longer.</summary>
+    public static GraphValue View(OrtValue value, string name)
+    {
+        DataType type = value.IsTensor ? (DataType)(int)value.GetTensorTypeAndShape().ElementDataType : DataType.Undefined;
+        if (IntegerTensor.Holds(type))
+            return new GraphValue(IntegerTensor.FromOrt(value));
+        if (type != DataType.Float)
+            return new GraphValue(value);
+        ReadOnlySpan<float> data = value.GetTensorDataAsSpan<float>();
+        Tensor t = new(OnnxRuntimeSession.ShapeOf(value), new AlignedBuffer<float>(data.Length).Memory) { Name = name };
+        data.CopyTo(t.Span);
+        return new GraphValue(t);
+    }
+
+    /// <summary>For ONNX Runtime. What is made for the occasion is added to <paramref name="owned"/>, for the caller to dispose.</summary>
+    public OrtValue ToOrt(List<OrtValue> owned)
+    {
+        if (Native is not null)
+            return Native;
+        owned.Add(Typed?.ToOrt() ?? OnnxRuntimeSession.ToOrt(Real()));
+        return owned[^1];
+    }
 
     public void Dispose() => Native?.Dispose();
 }

@@ -13,8 +13,7 @@ namespace QuantPS.Onnx.Runtime;
 public sealed class Int8Plan : IDisposable
 {
     private readonly QuantizedGraph graph;
-    private readonly List<PlanStep> steps = [];
-    private readonly Dictionary<string, int> lastUse = new(StringComparer.Ordinal);
+    private readonly StepSequence steps;
 
     /// <param name="graph">The quantized graph.</param>
     /// <param name="settings">How to run its float parts.</param>
@@ -22,21 +21,14 @@ public sealed class Int8Plan : IDisposable
     public Int8Plan(QuantizedGraph graph, SessionSettings? settings = null)
     {
         this.graph = graph;
-        Schedule(settings);
-        for (int i = 0; i < steps.Count; i++)
-        {
-            foreach (string value in steps[i].Inputs.Concat(steps[i].Outputs))
-                lastUse[value] = i;
-        }
-        foreach (ValueInfoProto output in graph.Float.Graph.Outputs)
-            lastUse[output.Name] = int.MaxValue;
+        steps = new StepSequence(Schedule(settings), graph.Float.Graph.Outputs.Select(o => o.Name));
     }
 
     /// <summary>What the model takes.</summary>
     public ModelInputs Inputs => graph.Plan.Types.Inputs;
 
     /// <summary>How many runs of float nodes there are.</summary>
-    public int FloatIslandCount => steps.Count(s => s is FloatIsland);
+    public int FloatIslandCount => steps.FloatIslandCount;
 
     /// <summary>Runs a model with a single input; a sample (one dimension less) becomes a batch of one.</summary>
     /// <exception cref="QuantException">ShapeMismatch, InferenceFailed.</exception>
@@ -55,22 +47,12 @@ public sealed class Int8Plan : IDisposable
         Dictionary<string, Tensor> captured = new(StringComparer.Ordinal);
         try
         {
-            foreach ((string name, Tensor tensor) in inputs)
+            foreach (Execution.ValueType input in Inputs.Types)
             {
-                values[name] = new GraphValue(tensor);
-                Capture(name);
+                values[input.Name] = InputValues.Create(inputs[input.Name], input);
+                Capture(input.Name);
             }
-            for (int i = 0; i < steps.Count; i++)
-            {
-                steps[i].Run(values);
-                foreach (string output in steps[i].Outputs)
-                    Capture(output);
-                foreach (string value in steps[i].Inputs.Concat(steps[i].Outputs))
-                {
-                    if (lastUse[value] == i && values.Remove(value, out GraphValue? done))
-                        done.Dispose();
-                }
-            }
+            steps.Run(values, Capture);
             return new PlanResult(graph.Float.Graph.Outputs.ToDictionary(o => o.Name, o => Output(o.Name)), integers, captured);
         }
         finally
@@ -81,7 +63,7 @@ public sealed class Int8Plan : IDisposable
 
         void Capture(string name)
         {
-            if (capture is null || !capture.Contains(name) || values[name].Native is not null)
+            if (capture is null || !capture.Contains(name) || !values[name].IsReal)
                 return;
             GraphValue value = values[name];
             if (value.HasIntegers)
@@ -92,53 +74,33 @@ public sealed class Int8Plan : IDisposable
         Tensor Output(string name)
         {
             TensorProto? constant = graph.Float.Graph.Constant(name);
-            if (constant is null && values[name].Native is not null)
+            if (constant is null && !values[name].IsReal)
                 throw new QuantException(ErrorIds.UnsupportedDType, $"The output '{name}' is not a float32 tensor.", name);
             Tensor t = constant?.ToTensor() ?? values[name].Real();
             return new Tensor(t.Shape, t.Memory) { Name = name, Source = source };
         }
     }
 
-    public void Dispose() => steps.ForEach(s => s.Dispose());
+    public void Dispose() => steps.Dispose();
 
-    /// <summary>Orders the nodes so that float nodes come in runs as long as possible: all int8 nodes that are ready, then all float nodes, in turn.</summary>
-    private void Schedule(SessionSettings? settings)
+    private List<PlanStep> Schedule(SessionSettings? settings)
     {
         GraphIndex index = graph.Float.Graph;
-        HashSet<string> available = [.. index.Inputs.Select(i => i.Name)];
-        LinkedList<QuantizedNode> waiting = new(graph.Nodes);
-        while (waiting.Count > 0)
+        List<PlanStep> result = [];
+        foreach ((bool quantized, List<QuantizedNode> group) in Scheduler.Group(graph.Nodes, index.Inputs.Select(i => i.Name), n => n.IsQuantized,
+            n => GraphIndex.InputsOf(n.Planned.Node).Where(v => index.Constant(v) is null && index.SparseConstant(v) is null),
+            n => n.Planned.Node.Output.Append(n.Planned.Output)))
         {
-            foreach (bool quantized in (bool[])[true, false])
+            if (quantized)
             {
-                List<QuantizedNode> group = [];
-                // One pass is enough: the nodes are in running order.
-                for (LinkedListNode<QuantizedNode>? at = waiting.First, next; at is not null; at = next)
-                {
-                    next = at.Next;
-                    QuantizedNode node = at.Value;
-                    if (node.IsQuantized != quantized || !GraphIndex.InputsOf(node.Planned.Node).All(v => available.Contains(v) || index.Constant(v) is not null || index.SparseConstant(v) is not null))
-                        continue;
-                    group.Add(node);
-                    available.UnionWith(node.Planned.Node.Output);
-                    available.Add(node.Planned.Output);
-                    waiting.Remove(at);
-                }
-                Add(group);
+                result.AddRange(group.Select(n => new QuantizedStep(graph, n)));
+                continue;
             }
+            NodeProto[] nodes = [.. group.Select(n => n.Planned.Node)];
+            HashSet<NodeProto> own = new(nodes, ReferenceEqualityComparer.Instance);
+            result.Add(new FloatIsland(graph.Float, graph.Plan.Types, nodes, v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)),
+                index.Constant, settings));
         }
-
-        void Add(List<QuantizedNode> group)
-        {
-            if (group.Count == 0)
-                return;
-            if (group[0].IsQuantized)
-            {
-                steps.AddRange(group.Select(n => new QuantizedStep(graph, n)));
-                return;
-            }
-            HashSet<NodeProto> own = new(group.Select(n => n.Planned.Node), ReferenceEqualityComparer.Instance);
-            steps.Add(new FloatIsland(graph, [.. group.Select(n => n.Planned.Node)], v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)), settings));
-        }
+        return result;
     }
 }

@@ -31,7 +31,7 @@ public abstract class LayerCmdlet<TLayer> : AnyTensorInputCmdlet where TLayer : 
     }
 
     /// <summary>Quantizes a float tensor by the layer's own rule; a quantized one is taken as it is.</summary>
-    /// <exception cref="QuantException">NotANumber: the tensor holds NaN or infinity.</exception>
+    /// <exception cref="QuantException">NotANumber, NotFinite: the tensor holds NaN or infinity.</exception>
     protected QuantizedTensor Quantized(object item)
     {
         if (item is QuantizedTensor quantized)
@@ -39,7 +39,8 @@ public abstract class LayerCmdlet<TLayer> : AnyTensorInputCmdlet where TLayer : 
         var tensor = (Tensor)item;
         int bad = tensor.FirstNonFinite();
         if (bad >= 0)
-            throw new QuantException(ErrorIds.NotANumber, $"{tensor} holds {tensor.Span[bad]} at [{TensorShape.Format(TensorShape.Index(tensor.Dims, bad))}]; only finite numbers can be quantized.", tensor);
+            throw new QuantException(float.IsNaN(tensor.Span[bad]) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
+                $"{tensor} holds {tensor.Span[bad]} at [{TensorShape.Format(TensorShape.Index(tensor.Dims, bad))}]; only finite numbers can be quantized.", tensor);
         return Target.QuantizeInput(tensor);
     }
 

@@ -40,8 +40,11 @@ public abstract class ModelRunCmdlet : TensorInputCmdlet
     /// <summary>Samples in a tensor.</summary>
     protected int SampleCount(Tensor input) => runner!.SampleCount(input);
 
-    /// <summary>Runs the model.</summary>
+    /// <summary>Runs the model; outputs as float32.</summary>
     protected IReadOnlyList<Tensor> Run(Tensor input) => runner!.Run(input);
+
+    /// <summary>Runs the model; outputs as they are, a Tensor or a QuantizedTensor each.</summary>
+    protected IReadOnlyList<object> RunAnyType(Tensor input) => runner!.RunAnyType(input);
 
     /// <summary>Counts samples as done.</summary>
     protected void Advance(Tensor input)

@@ -4,9 +4,9 @@ using QuantPS.Engine.Tensors;
 
 namespace QuantPS.Commands;
 
-/// <summary>Invoke-QModel: tensors through a model, a Tensor per output.</summary>
+/// <summary>Invoke-QModel: tensors through a model, a Tensor per output, or a QuantizedTensor where the model itself gives integers.</summary>
 [Cmdlet(VerbsLifecycle.Invoke, "QModel")]
-[OutputType(typeof(Tensor))]
+[OutputType(typeof(Tensor), typeof(QuantizedTensor))]
 public sealed class InvokeQModelCommand : ModelRunCmdlet
 {
     /// <inheritdoc/>
@@ -15,7 +15,7 @@ public sealed class InvokeQModelCommand : ModelRunCmdlet
     /// <inheritdoc/>
     protected override void ProcessItem(Tensor item)
     {
-        WriteObject(Run(item), enumerateCollection: true);
+        WriteObject(RunAnyType(item), enumerateCollection: true);
         Advance(item);
     }
 }

@@ -4,7 +4,8 @@ namespace QuantPS.Models;
 /// <summary>What runs a model.</summary>
 public enum ModelRuntime
 {
-    /// <summary>This module's int8 kernels; float islands on ONNX Runtime. A float model has no int8 layers and runs on ONNX Runtime.</summary>
+    /// <summary>This module's int8 kernels, also for models that came with integer operators; float islands on ONNX Runtime. A float model has no int8
+    /// layers and runs on ONNX Runtime.</summary>
     QuantPS,
 
     /// <summary>ONNX Runtime: a quantized model runs in its QDQ form.</summary>

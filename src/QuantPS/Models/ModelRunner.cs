@@ -1,6 +1,7 @@
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Runtime;
 
 namespace QuantPS.Models;
@@ -8,11 +9,14 @@ namespace QuantPS.Models;
 /// <summary>A model made ready to run on one runtime.</summary>
 internal abstract class ModelRunner : IDisposable
 {
-    /// <summary>The outputs, in the model's order, each under its name.</summary>
-    public IReadOnlyList<Tensor> Run(Tensor input)
+    /// <summary>The outputs as float32, in the model's order, each under its name; quantized ones dequantized.</summary>
+    public IReadOnlyList<Tensor> Run(Tensor input) => [.. RunAnyType(input).Select(o => o as Tensor ?? ((QuantizedTensor)o).Dequantize())];
+
+    /// <summary>The outputs as they are, a Tensor or a QuantizedTensor each, in the model's order.</summary>
+    public IReadOnlyList<object> RunAnyType(Tensor input)
     {
         int bad = input.FirstNonFinite();
-        return bad < 0 ? RunCore(input) : throw new QuantException(ErrorIds.NotANumber,
+        return bad < 0 ? RunCore(input) : throw new QuantException(float.IsNaN(input.Span[bad]) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
             $"{input} holds {input.Span[bad]} at [{TensorShape.Format(TensorShape.Index(input.Dims, bad))}]. Drop or repair this sample.", input);
     }
 
@@ -21,17 +25,19 @@ internal abstract class ModelRunner : IDisposable
 
     protected abstract ModelInputs Inputs { get; }
 
-    protected abstract IReadOnlyList<Tensor> RunCore(Tensor input);
+    protected abstract IReadOnlyList<object> RunCore(Tensor input);
 
     public abstract void Dispose();
 }
 
 /// <summary>ONNX Runtime.</summary>
-internal sealed class OnnxRuntimeRunner(OnnxRuntimeSession session) : ModelRunner
+internal sealed class OnnxRuntimeRunner(OnnxModel model) : ModelRunner
 {
+    private readonly OnnxRuntimeSession session = new(model);
+
     protected override ModelInputs Inputs => session.Inputs;
 
-    protected override IReadOnlyList<Tensor> RunCore(Tensor input) => [.. session.Run(input).Values];
+    protected override IReadOnlyList<object> RunCore(Tensor input) => [.. session.RunAnyType(input, model).Values];
 
     public override void Dispose() => session.Dispose();
 }
@@ -41,7 +47,17 @@ internal sealed class Int8Runner(Int8Plan plan) : ModelRunner
 {
     protected override ModelInputs Inputs => plan.Inputs;
 
-    protected override IReadOnlyList<Tensor> RunCore(Tensor input) => [.. plan.Run(input).Outputs.Select(o => o.Value)];
+    protected override IReadOnlyList<object> RunCore(Tensor input) => [.. plan.Run(input).Outputs.Select(o => o.Value)];
+
+    public override void Dispose() => plan.Dispose();
+}
+
+/// <summary>Our int8 runtime, on a model that came with integer operators.</summary>
+internal sealed class IntegerRunner(ModelPlan plan) : ModelRunner
+{
+    protected override ModelInputs Inputs => plan.Inputs;
+
+    protected override IReadOnlyList<object> RunCore(Tensor input) => [.. plan.Run(input).Values];
 
     public override void Dispose() => plan.Dispose();
 }

@@ -1,5 +1,6 @@
 using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Runtime;
 
 namespace QuantPS.Models;
 
@@ -47,7 +48,8 @@ public sealed class QModel : IRunnable
     internal OnnxModel Onnx { get; }
 
     // A float model has nothing for int8 kernels: both runtimes are ONNX Runtime.
-    ModelRunner IRunnable.CreateRunner(ModelRuntime runtime) => new OnnxRuntimeRunner(new OnnxRuntimeSession(Onnx));
+    ModelRunner IRunnable.CreateRunner(ModelRuntime runtime) =>
+        runtime == ModelRuntime.QuantPS && ModelPlan.Suits(Onnx) ? new IntegerRunner(new ModelPlan(Onnx)) : new OnnxRuntimeRunner(Onnx);
 
     /// <inheritdoc/>
     public override string ToString() => Name;

@@ -60,7 +60,7 @@ public sealed class QuantizedModel : IRunnable, ILayerSource
 
     ModelRunner IRunnable.CreateRunner(ModelRuntime runtime) => runtime == ModelRuntime.QuantPS
         ? new Int8Runner(new Int8Plan(Graph))
-        : new OnnxRuntimeRunner(new OnnxRuntimeSession(Qdq.Model));
+        : new OnnxRuntimeRunner(Qdq.Model);
 
     /// <inheritdoc/>
     public override string ToString() => Name;

@@ -32,6 +32,19 @@ public sealed class FbgemmRequantizer : Requantizer
         return reciprocal is null ? accumulator : MathF.FusedMultiplyAdd(Spec.Bias![channel], reciprocal[channel], accumulator);
     }
 
+    /// <inheritdoc/>
+    public override RequantizationForm Form => new()
+    {
+        FusedBias = reciprocal is null ? null : Spec.Bias,
+        FusedFactor = reciprocal,
+        AddBefore = biasInSteps,
+        Multiplier = multiplier,
+        Tail = RequantizationTail.RoundClampAdd,
+        Low = OutputLow,
+        High = Spec.OutputMax,
+        ZeroPoint = Spec.OutputZeroPoint,
+    };
+
     public override int Apply(int accumulator, int channel) => PackSaturating(Biased(accumulator, channel) * multiplier[channel]);
 
     public override RequantizationTrace Trace(int accumulator, int channel)

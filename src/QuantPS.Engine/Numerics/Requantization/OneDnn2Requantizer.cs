@@ -27,6 +27,17 @@ public sealed class OneDnn2Requantizer : Requantizer
         return Spec.Relu ? MathF.Max(v, 0f) : v;
     }
 
+    /// <inheritdoc/>
+    public override RequantizationForm Form => new()
+    {
+        AddBefore = biasInSteps,
+        Multiplier = multiplier,
+        Tail = RequantizationTail.AddClampRound,
+        Low = OutputLow,
+        High = Spec.OutputMax,
+        ZeroPoint = Spec.OutputZeroPoint,
+    };
+
     public override int Apply(int accumulator, int channel) => ClampThenRound(Scaled(accumulator, channel));
 
     public override RequantizationTrace Trace(int accumulator, int channel)

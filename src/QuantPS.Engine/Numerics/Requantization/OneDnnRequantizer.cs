@@ -29,6 +29,18 @@ public sealed class OneDnnRequantizer : Requantizer
         return Spec.Relu ? MathF.Max(v, 0f) : v;
     }
 
+    /// <inheritdoc/>
+    public override RequantizationForm Form => new()
+    {
+        Multiplier = accumulatorScale,
+        AddAfter = Spec.Bias,
+        Factor = outputFactor,
+        Tail = RequantizationTail.AddClampRound,
+        Low = OutputLow,
+        High = Spec.OutputMax,
+        ZeroPoint = Spec.OutputZeroPoint,
+    };
+
     public override int Apply(int accumulator, int channel) => ClampThenRound(Real(accumulator, channel) * outputFactor);
 
     public override RequantizationTrace Trace(int accumulator, int channel)

@@ -13,8 +13,8 @@ public sealed class OnnxRuntimeRequantizer : Requantizer
         : base(spec)
     {
         multiplier = PerChannel(c => spec.InputScale * spec.WeightScale(c) / spec.OutputScale);
-        integerBias = new int[spec.OutputChannels];
-        if (spec.Bias is { } bias)
+        integerBias = spec.IntegerBias ?? new int[spec.OutputChannels];
+        if (spec.IntegerBias is null && spec.Bias is { } bias)
         {
             for (int c = 0; c < bias.Length; c++)
                 integerBias[c] = QuantizeBias(bias[c], spec.InputScale * spec.WeightScale(c));
@@ -37,6 +37,17 @@ public sealed class OnnxRuntimeRequantizer : Requantizer
         v = v > low ? v : low;
         return v < high ? v : high;
     }
+
+    /// <inheritdoc/>
+    public override RequantizationForm Form => new()
+    {
+        IntegerBias = integerBias,
+        Multiplier = multiplier,
+        Tail = RequantizationTail.ClampRoundAdd,
+        Low = OutputLow,
+        High = Spec.OutputMax,
+        ZeroPoint = Spec.OutputZeroPoint,
+    };
 
     public override int Apply(int accumulator, int channel) =>
         Rounding.ConvertToInt32(Clamped(unchecked(accumulator + integerBias[channel]) * multiplier[channel])) + Spec.OutputZeroPoint;

@@ -41,6 +41,17 @@ public sealed class QnnpackRequantizer : Requantizer
     /// <inheritdoc/>
     public override int[]? IntegerBias => integerBias;
 
+    /// <inheritdoc/>
+    public override RequantizationForm Form => new()
+    {
+        IntegerBias = packedBias,
+        Multiplier = multiplier,
+        Tail = RequantizationTail.RoundClampAdd,
+        Low = OutputLow,
+        High = Spec.OutputMax,
+        ZeroPoint = Spec.OutputZeroPoint,
+    };
+
     public override int Apply(int accumulator, int channel) => PackSaturating(unchecked(accumulator + packedBias[channel]) * multiplier[channel]);
 
     public override RequantizationTrace Trace(int accumulator, int channel)

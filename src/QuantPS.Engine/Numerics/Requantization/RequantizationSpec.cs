@@ -14,6 +14,10 @@ public sealed record RequantizationSpec
     /// <summary>float32, one per output channel, or null.</summary>
     public required float[]? Bias { get; init; }
 
+    /// <summary>The bias as int32 in steps of input scale x weight scale, one per output channel, where a model holds it like that: ONNX Runtime's formula
+    /// takes it as it is, in place of <see cref="Bias"/>. Null otherwise.</summary>
+    public int[]? IntegerBias { get; init; }
+
     public required int OutputChannels { get; init; }
 
     public required float OutputScale { get; init; }

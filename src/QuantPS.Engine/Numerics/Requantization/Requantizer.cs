@@ -17,6 +17,9 @@ public abstract class Requantizer
     /// <summary>The int32 bias per output channel where the engine makes one (scale: input scale x weight scale, zero point 0); else null.</summary>
     public virtual int[]? IntegerBias => null;
 
+    /// <summary>The formula as data, for vector kernels.</summary>
+    public abstract RequantizationForm Form { get; }
+
     /// <summary>Smallest output integer: the dtype's minimum, or the zero point behind a ReLU.</summary>
     protected int OutputLow { get; }
 
