@@ -111,13 +111,13 @@ Describe 'Layers of their own' {
             Should -Throw -ErrorId 'LayerNotFound,*' -ExpectedMessage "*$($rows[3].Name)*"
     }
 
-    It '<Id>: <Override.Values>' -ForEach @(
-        @{ Id = 'InvalidArgument'; Override = @{ a = @{ NoSuch = 1 } } }
-        @{ Id = 'InvalidArgument'; Override = @{ a = 7 } }
-        @{ Id = 'InvalidArgument'; Override = @{ a = $null } }
-        @{ Id = 'InvalidArgument'; Override = @{ a = @{ ActivationObserver = 'Median' } } }
-        @{ Id = 'UnknownQConfig'; Override = @{ a = 'x87' } }
-        @{ Id = 'UnsupportedScheme'; Override = @{ a = @{ WeightObserver = 'MinMax'; WeightScheme = 'per_channel_affine' } } }
+    It '<Case> is <Id>' -ForEach @(
+        @{ Id = 'InvalidArgument'; Case = 'an unknown parameter'; Override = @{ a = @{ NoSuch = 1 } } }
+        @{ Id = 'InvalidArgument'; Case = 'a number'; Override = @{ a = 7 } }
+        @{ Id = 'InvalidArgument'; Case = 'nothing'; Override = @{ a = $null } }
+        @{ Id = 'InvalidArgument'; Case = 'an unknown observer'; Override = @{ a = @{ ActivationObserver = 'Median' } } }
+        @{ Id = 'UnknownQConfig'; Case = 'an unknown preset'; Override = @{ a = 'x87' } }
+        @{ Id = 'UnsupportedScheme'; Case = 'an observer that does not go with its scheme'; Override = @{ a = @{ WeightObserver = 'MinMax'; WeightScheme = 'per_channel_affine' } } }
     ) {
         { New-QConfig -Override $Override -ErrorAction Stop } | Should -Throw -ErrorId "$Id,*"
     }
@@ -165,7 +165,7 @@ Describe 'Get-QHistogram' {
 
     It 'shows one layer''s output' {
         $q = $calibration | ConvertTo-Quantized
-        $layer = $q | Get-QLayer | Where-Object { $_.Layer } | Select-Object -First 1
+        $layer = @($q | Get-QLayer | Where-Object { $_.Layer })[0]
         $h = $layer | Get-QHistogram
         $h.Min, $h.Max | Should -Be $layer.Min, $layer.Max
         @($q | Get-QHistogram im*).Name | Should -Be 'image'
