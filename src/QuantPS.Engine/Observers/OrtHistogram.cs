@@ -108,8 +108,7 @@ internal sealed class OrtHistogram(int bins, bool absolute)
             float x = MathF.Abs(v);
             if (!(x >= edges[0] && x <= edges[^1]))
                 continue;
-            int at = x == edges[^1] ? Counts.Length - 1 : UpperBound(edges, x) - 1;
-            Counts[at]++;
+            Counts[BinOf(edges, x)]++;
         }
         Edges = Array.ConvertAll(edges, e => (float)e);
     }
@@ -164,17 +163,16 @@ internal sealed class OrtHistogram(int bins, bool absolute)
             + "Begin with a batch that is like the others, or use MinMax or Histogram.");
     }
 
-    private static int UpperBound(double[] edges, double value)
+    /// <summary>The bin [e, f) that a value lies in. The edges are all but equally far apart, so that a guess is at most a few bins off.</summary>
+    private static int BinOf(double[] edges, double value)
     {
-        int start = 0, end = edges.Length;
-        while (start < end)
-        {
-            int middle = start + ((end - start) >> 1);
-            if (edges[middle] > value)
-                end = middle;
-            else
-                start = middle + 1;
-        }
-        return start;
+        int last = edges.Length - 2;
+        double width = edges[^1] - edges[0];
+        int at = width > 0 ? Math.Clamp((int)((value - edges[0]) / width * (last + 1)), 0, last) : last;
+        while (at < last && edges[at + 1] <= value)
+            at++;
+        while (at > 0 && edges[at] > value)
+            at--;
+        return at;
     }
 }
