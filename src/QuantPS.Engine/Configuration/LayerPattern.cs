@@ -3,7 +3,8 @@ using System.Text.RegularExpressions;
 
 namespace QuantPS.Engine.Configuration;
 
-/// <summary>Patterns against names of layers: * is any text, ? one character, [abc] or [a-z] one of a set; case does not matter, ` takes a character literally.</summary>
+/// <summary>Patterns against names of layers: * is any text, ? one character, [abc] or [a-z] one of a set; case does not matter, ` takes a
+/// character literally.</summary>
 public static class LayerPattern
 {
     private const string Special = "*?[`";
@@ -12,7 +13,8 @@ public static class LayerPattern
     public static bool Matches(string pattern, string name) =>
         pattern.Equals(name, StringComparison.OrdinalIgnoreCase) || Regex.IsMatch(name, ToRegex(pattern), RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.Singleline);
 
-    /// <summary>The most specific pattern first: names before patterns, then the ones with more letters to match; the rest by their letters.</summary>
+    /// <summary>The most specific pattern first: names before patterns, then the ones with more letters to match; the rest by their
+    /// letters.</summary>
     public static int CompareSpecificity(string a, string b)
     {
         int order = Rank(b).CompareTo(Rank(a));

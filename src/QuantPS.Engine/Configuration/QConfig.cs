@@ -3,7 +3,8 @@ using QuantPS.Engine.Observers;
 
 namespace QuantPS.Engine.Configuration;
 
-/// <summary>How a model is to be quantized: the engine, and an observer each for activations and weights. PyTorch's QConfig plus its backend.</summary>
+/// <summary>How a model is to be quantized: the engine, and an observer each for activations and weights. PyTorch's QConfig plus its
+/// backend.</summary>
 public sealed record QConfig
 {
     public required string Name { get; init; }
@@ -15,7 +16,8 @@ public sealed record QConfig
 
     public required ObserverSpec Weight { get; init; }
 
-    /// <summary>Layers with observers of their own. The engine is the same for all. Kept in one order, the most specific pattern first, which wins.</summary>
+    /// <summary>Layers with observers of their own. The engine is the same for all. Kept in one order, the most specific pattern first, which
+    /// wins.</summary>
     public ValueList<LayerOverride> Overrides
     {
         get;

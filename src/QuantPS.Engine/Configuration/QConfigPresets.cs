@@ -5,8 +5,10 @@ using QuantPS.Engine.Observers;
 namespace QuantPS.Engine.Configuration;
 
 /// <summary>Every preset: PyTorch's get_default_qconfig(backend), its named qconfigs, and ONNX Runtime's defaults.</summary>
-/// <remarks>Source: torch/ao/quantization/qconfig.py; onnxruntime/python/tools/quantization quantize_static (MinMax, signed symmetric weights): "onnxruntime" with
-/// unsigned activations, "onnxruntime_s8s8" with signed ones. PyTorch's named qconfigs leave the engine to a global; here default_qconfig has x86. The
+/// <remarks>Source: torch/ao/quantization/qconfig.py; onnxruntime/python/tools/quantization quantize_static (MinMax, signed symmetric
+/// weights): "onnxruntime" with
+/// unsigned activations, "onnxruntime_s8s8" with signed ones. PyTorch's named qconfigs leave the engine to a global; here default_qconfig has
+/// x86. The
 /// symmetric qnnpack ones are made for XNNPACK's int8 kernels, whose arithmetic this module does not have; they run with QNNPACK's.</remarks>
 public static class QConfigPresets
 {

@@ -3,13 +3,16 @@ using QuantPS.Engine.Numerics;
 
 namespace QuantPS.Engine.Observers;
 
-/// <summary>What the observers with PyTorch's histogram share: equal bins over the range seen so far. They differ in the range that they choose.</summary>
-/// <remarks>Source: torch/ao/quantization/observer.py HistogramObserver, of 2.x or of 1.13 (<see cref="ObserverSpec.TorchVersion"/>). Infinite values
+/// <summary>What the observers with PyTorch's histogram share: equal bins over the range seen so far. They differ in the range that they
+/// choose.</summary>
+/// <remarks>Source: torch/ao/quantization/observer.py HistogramObserver, of 2.x or of 1.13 (<see cref="ObserverSpec.TorchVersion"/>).
+/// Infinite values
 /// are left out by 2.x and refused by 1.13.
 /// <para>Merging (2.x) keeps the other observer's histogram beside the own one and brings them together only when a result is asked for, each
 /// re-binned directly to the common range by PyTorch's rule and summed in a fixed order. So merging is associative and free of order, to the
 /// bit, at the price of one histogram (8 KB) of memory for each observer merged in. It is exact where the ranges are equal; otherwise it is as
-/// approximate as PyTorch's own re-binning, and not the histogram that one observer would have made of all batches, which depends on their order.</para></remarks>
+/// approximate as PyTorch's own re-binning, and not the histogram that one observer would have made of all batches, which depends on their
+/// order.</para></remarks>
 public abstract class BinnedObserver : Observer
 {
     private readonly List<HistogramState> merged = [];
@@ -25,7 +28,8 @@ public abstract class BinnedObserver : Observer
                 $"{spec.Kind}Observer searches the best range for the values of at most 16 bits; qint32 has 2^32 and gains nothing by clipping. Use MinMax.", spec);
         }
         if (spec.Bins < 1)
-            throw new QuantException(ErrorIds.InvalidArgument, $"A histogram of {spec.Bins} bins: give at least 1 (PyTorch's default is 2048).", spec);
+            throw new QuantException(ErrorIds.InvalidArgument,
+                $"A histogram of {spec.Bins} bins: give at least 1 (PyTorch's default is 2048).", spec);
         own = new HistogramState(spec.Bins);
     }
 
@@ -35,7 +39,8 @@ public abstract class BinnedObserver : Observer
 
     public override ReadOnlySpan<float> Histogram => Combined() is { IsEmpty: false } s ? s.Counts : default;
 
-    public override ReadOnlySpan<float> BinEdges => Combined() is { IsEmpty: false, IsNaN: false } s ? HistogramV2.Edges(s.Min, s.Max, s.Counts.Length, out _) : default;
+    public override ReadOnlySpan<float> BinEdges =>
+        Combined() is { IsEmpty: false, IsNaN: false } s ? HistogramV2.Edges(s.Min, s.Max, s.Counts.Length, out _) : default;
 
     public override (float[] Min, float[] Max) SelectRange()
     {

@@ -9,11 +9,13 @@ public sealed class DistributionObserver : OrtHistogramObserver
 {
     private const int FewestBins = 512;
 
-    /// <exception cref="QuantException">UnsupportedScheme: a per-channel scheme. InvalidArgument: fewer than 512 bins, as in ONNX Runtime.</exception>
+    /// <exception cref="QuantException">UnsupportedScheme: a per-channel scheme. InvalidArgument: fewer than 512 bins, as in ONNX
+    /// Runtime.</exception>
     public DistributionObserver(ObserverSpec spec) : base(spec, absolute: false)
     {
         if (spec.Bins < FewestBins)
-            throw new QuantException(ErrorIds.InvalidArgument, $"DistributionObserver needs at least {FewestBins} bins, as in ONNX Runtime, not {spec.Bins}.", spec);
+            throw new QuantException(ErrorIds.InvalidArgument,
+                $"DistributionObserver needs at least {FewestBins} bins, as in ONNX Runtime, not {spec.Bins}.", spec);
     }
 
     /// <summary>Mean of the values, each at the middle of its bin; NaN before the first.</summary>

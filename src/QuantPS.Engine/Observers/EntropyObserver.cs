@@ -4,14 +4,17 @@ namespace QuantPS.Engine.Observers;
 
 /// <summary>ONNX Runtime's Entropy calibrator: of the ranges around the histogram's middle, the one whose quantized form has the smallest
 /// Kullback-Leibler divergence from the values.</summary>
-/// <remarks>Source: onnxruntime/python/tools/quantization/calibrate.py HistogramCollector.get_entropy_threshold, smooth_distribution. float32 where ONNX
-/// Runtime's NumPy is, sums in NumPy's order; its float32 logarithm differs in the last bits between CPUs, so that of two candidates equally good
+/// <remarks>Source: onnxruntime/python/tools/quantization/calibrate.py HistogramCollector.get_entropy_threshold, smooth_distribution. float32
+/// where ONNX
+/// Runtime's NumPy is, sums in NumPy's order; its float32 logarithm differs in the last bits between CPUs, so that of two candidates equally
+/// good
 /// to 1e-7 the other one may win there.</remarks>
 public sealed class EntropyObserver : OrtHistogramObserver
 {
     private const double Smoothing = 1e-4;
 
-    /// <exception cref="QuantException">UnsupportedScheme: a per-channel scheme. InvalidArgument: no bins; quantized bins outside 2..bins.</exception>
+    /// <exception cref="QuantException">UnsupportedScheme: a per-channel scheme. InvalidArgument: no bins; quantized bins outside
+    /// 2..bins.</exception>
     public EntropyObserver(ObserverSpec spec) : base(spec, absolute: false)
     {
         if (spec.QuantizedBins < 2 || spec.QuantizedBins > spec.Bins)

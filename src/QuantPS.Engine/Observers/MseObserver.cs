@@ -2,18 +2,23 @@ using QuantPS.Engine.Numerics;
 
 namespace QuantPS.Engine.Observers;
 
-/// <summary>Keeps PyTorch's histogram and quantizes the range that gives the smallest squared error with the very parameters it would get.</summary>
+/// <summary>Keeps PyTorch's histogram and quantizes the range that gives the smallest squared error with the very parameters it would
+/// get.</summary>
 /// <remarks>The method: a candidate range [l, h] goes through calculate_qparams to the scale and zero point it would be quantized with (dtype,
-/// scheme, reduced or custom range and all); its error is the sum over the bins of count * (m - dequantize(quantize(m)))^2, m the bin's middle, in double.
-/// Candidates are l = L * i/64, h = H * j/64 (i, j = 1..64; a symmetric scheme has one end, in 4096 steps), where [L, H] is the observed range with zero
-/// in it; then the neighbourhood of the best, in sixteenths of a step. The larger range wins a tie. Other than PyTorch's search, this one knows the
+/// scheme, reduced or custom range and all); its error is the sum over the bins of count * (m - dequantize(quantize(m)))^2, m the bin's
+/// middle, in double.
+/// Candidates are l = L * i/64, h = H * j/64 (i, j = 1..64; a symmetric scheme has one end, in 4096 steps), where [L, H] is the observed
+/// range with zero
+/// in it; then the neighbourhood of the best, in sixteenths of a step. The larger range wins a tie. Other than PyTorch's search, this one
+/// knows the
 /// grid: it counts rounding to it, zero point included, not an assumed even spread. Merging as in <see cref="BinnedObserver"/>.</remarks>
 public sealed class MseObserver : BinnedObserver
 {
     private const int Steps = 64;
     private const int Fine = 16;
 
-    /// <exception cref="QuantPS.Engine.Errors.QuantException">UnsupportedScheme: a per-channel scheme. UnsupportedDType: qint32. InvalidArgument: no bins.</exception>
+    /// <exception cref="QuantPS.Engine.Errors.QuantException">UnsupportedScheme: a per-channel scheme. UnsupportedDType: qint32.
+    /// InvalidArgument: no bins.</exception>
     public MseObserver(ObserverSpec spec) : base(spec)
     {
     }

@@ -57,11 +57,13 @@ public sealed record ObserverSpec
     [JsonRequired]
     public bool Averaging { get; init; }
 
-    /// <summary>For OrtMinMax: how many batches one collect() of ONNX Runtime takes; 0 means all of them, which is what quantize_static does.</summary>
+    /// <summary>For OrtMinMax: how many batches one collect() of ONNX Runtime takes; 0 means all of them, which is what quantize_static
+    /// does.</summary>
     [JsonRequired]
     public int CollectSize { get; init; }
 
-    /// <summary>For OrtMinMax and Percentile: whether the range is made symmetric around 0 (ONNX Runtime's CalibTensorRangeSymmetric). Null is the
+    /// <summary>For OrtMinMax and Percentile: whether the range is made symmetric around 0 (ONNX Runtime's CalibTensorRangeSymmetric). Null
+    /// is the
     /// calibrator's own default: yes for Percentile, no for OrtMinMax.</summary>
     public bool? SymmetricRange { get; init; }
 
@@ -69,7 +71,8 @@ public sealed record ObserverSpec
     [JsonRequired]
     public double Percentile { get; init; } = 99.999;
 
-    /// <summary>For Entropy: the levels that a candidate range is quantized to, 128 as in ONNX Runtime. (Its own 128 <see cref="Bins"/> leave the search
+    /// <summary>For Entropy: the levels that a candidate range is quantized to, 128 as in ONNX Runtime. (Its own 128 <see cref="Bins"/> leave
+    /// the search
     /// a single candidate, the whole range; more bins make it a search.)</summary>
     [JsonRequired]
     public int QuantizedBins { get; init; } = 128;

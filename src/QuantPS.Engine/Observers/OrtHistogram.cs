@@ -3,7 +3,8 @@ using QuantPS.Engine.Errors;
 namespace QuantPS.Engine.Observers;
 
 /// <summary>The histogram of ONNX Runtime's calibrators: whole counts between float32 edges that grow by whole bins.</summary>
-/// <remarks>Source: onnxruntime/python/tools/quantization/calibrate.py HistogramCollector; numpy/lib/histograms.py histogram, core/function_base.py linspace,
+/// <remarks>Source: onnxruntime/python/tools/quantization/calibrate.py HistogramCollector; numpy/lib/histograms.py histogram,
+/// core/function_base.py linspace,
 /// under NumPy 2's promotion (all float32; NumPy 1 computes edges in float64, an ulp away). Each batch is a collect() of its own; a collect of
 /// several batches in ONNX Runtime holds them all in memory and takes its first range from all of them.</remarks>
 internal sealed class OrtHistogram(int bins, bool absolute)
@@ -27,7 +28,8 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     public float Threshold { get; set; }
 
     /// <summary>Takes a batch in; NaN is left out.</summary>
-    /// <exception cref="QuantException">NotFinite: an infinity, on which numpy.histogram fails. InvalidArgument: the range grew too far.</exception>
+    /// <exception cref="QuantException">NotFinite: an infinity, on which numpy.histogram fails. InvalidArgument: the range grew too
+    /// far.</exception>
     public void Collect(ReadOnlySpan<float> data)
     {
         float low = float.NaN, high = float.NaN;
@@ -39,7 +41,8 @@ internal sealed class OrtHistogram(int bins, bool absolute)
         if (float.IsNaN(low))
             return;
         if (float.IsInfinity(low) || float.IsInfinity(high))
-            throw new QuantException(ErrorIds.NotFinite, "The data holds an infinity, on which ONNX Runtime's histogram fails. Leave the sample out, or use MinMax or Histogram.");
+            throw new QuantException(ErrorIds.NotFinite,
+                "The data holds an infinity, on which ONNX Runtime's histogram fails. Leave the sample out, or use MinMax or Histogram.");
         if (absolute)
             CollectAbsolute(data, low, high);
         else
@@ -159,11 +162,13 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     {
         if (size <= MaxBins)
             return;
-        throw new QuantException(ErrorIds.InvalidArgument, $"The values outgrew the first batch so far that ONNX Runtime's histogram would need {size:G3} bins. "
+        throw new QuantException(ErrorIds.InvalidArgument,
+            $"The values outgrew the first batch so far that ONNX Runtime's histogram would need {size:G3} bins. "
             + "Begin with a batch that is like the others, or use MinMax or Histogram.");
     }
 
-    /// <summary>The bin [e, f) that a value lies in. The edges are all but equally far apart, so that a guess is at most a few bins off.</summary>
+    /// <summary>The bin [e, f) that a value lies in. The edges are all but equally far apart, so that a guess is at most a few bins
+    /// off.</summary>
     private static int BinOf(double[] edges, double value)
     {
         int last = edges.Length - 2;

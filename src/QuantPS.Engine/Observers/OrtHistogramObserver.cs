@@ -4,7 +4,8 @@ namespace QuantPS.Engine.Observers;
 
 /// <summary>What ONNX Runtime's histogram calibrators share: counts between fixed edges. They differ in the range that they choose.</summary>
 /// <remarks>Source: onnxruntime/python/tools/quantization/calibrate.py HistogramCalibrater. Infinities are refused, NaN is left out and counted.
-/// <para>Merging adds the counts where both histograms have the same edges; otherwise it is refused: edges grow from those of the first batch, so
+/// <para>Merging adds the counts where both histograms have the same edges; otherwise it is refused: edges grow from those of the first
+/// batch, so
 /// that a merge would depend on the order, or not be ONNX Runtime's histogram at all.</para></remarks>
 public abstract class OrtHistogramObserver : Observer
 {
@@ -16,7 +17,8 @@ public abstract class OrtHistogramObserver : Observer
         this.absolute = absolute;
         RangeObserver.CheckScheme(spec, perChannel: false);
         if (spec.Bins < 1)
-            throw new QuantException(ErrorIds.InvalidArgument, $"A histogram of {spec.Bins} bins: give at least 1 (ONNX Runtime's default is 2048).", spec);
+            throw new QuantException(ErrorIds.InvalidArgument,
+                $"A histogram of {spec.Bins} bins: give at least 1 (ONNX Runtime's default is 2048).", spec);
         state = new OrtHistogram(spec.Bins, absolute);
     }
 
@@ -44,7 +46,8 @@ public abstract class OrtHistogramObserver : Observer
     private protected abstract (float Min, float Max) Choose(OrtHistogram histogram);
 
     /// <summary>A chosen range never reaches beyond what was seen.</summary>
-    private protected static (float Min, float Max) Limit(OrtHistogram h, float low, float high) => (low < h.Min ? h.Min : low, high > h.Max ? h.Max : high);
+    private protected static (float Min, float Max) Limit(OrtHistogram h, float low, float high) =>
+        (low < h.Min ? h.Min : low, high > h.Max ? h.Max : high);
 
     protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
     {
@@ -64,7 +67,8 @@ public abstract class OrtHistogramObserver : Observer
         }
         if (!state.Edges.AsSpan().SequenceEqual(o.Edges) || state.Threshold != o.Threshold)
         {
-            throw new QuantException(ErrorIds.InvalidArgument, $"{Spec.Kind}Observer merges only histograms with the same edges: ONNX Runtime's edges grow from those of the "
+            throw new QuantException(ErrorIds.InvalidArgument,
+                $"{Spec.Kind}Observer merges only histograms with the same edges: ONNX Runtime's edges grow from those of the "
                 + $"first batch ({state.Edges[0]}..{state.Edges[^1]} here, {o.Edges[0]}..{o.Edges[^1]} there). Observe everything with one observer, or use Histogram or Mse, which merge.", this);
         }
         for (int i = 0; i < o.Counts.Length; i++)

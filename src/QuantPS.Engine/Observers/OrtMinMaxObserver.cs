@@ -4,10 +4,12 @@ using QuantPS.Engine.Tensors;
 
 namespace QuantPS.Engine.Observers;
 
-/// <summary>ONNX Runtime's MinMax calibrator: the extremes of all batches, or (averaging) the mean of each batch's extremes; per tensor, or per channel
+/// <summary>ONNX Runtime's MinMax calibrator: the extremes of all batches, or (averaging) the mean of each batch's extremes; per tensor, or
+/// per channel
 /// for a per-channel scheme.</summary>
 /// <remarks>Source: onnxruntime/python/tools/quantization/calibrate.py MinMaxCalibrater. A batch that holds NaN is left out (nanmin, nanmean).
-/// With averaging, the batches of one collect() (<see cref="ObserverSpec.CollectSize"/>) are averaged and the next collect moves the result by the
+/// With averaging, the batches of one collect() (<see cref="ObserverSpec.CollectSize"/>) are averaged and the next collect moves the result
+/// by the
 /// averaging constant. The mean is a float32 sum in NumPy's order, bit for bit up to 128 batches a collect (per channel: any number);
 /// beyond, blocks of 128 are added up, so that memory stays constant. Merging is exact, in any order; with averaging there is none.</remarks>
 public sealed class OrtMinMaxObserver : Observer
@@ -30,9 +32,11 @@ public sealed class OrtMinMaxObserver : Observer
     public OrtMinMaxObserver(ObserverSpec spec) : base(spec)
     {
         if (spec.Scheme == QScheme.PerChannelAffineFloatQParams)
-            throw new QuantException(ErrorIds.UnsupportedScheme, "ONNX Runtime's calibrator has no float zero points. Choose an affine or symmetric scheme.", spec);
+            throw new QuantException(ErrorIds.UnsupportedScheme,
+                "ONNX Runtime's calibrator has no float zero points. Choose an affine or symmetric scheme.", spec);
         if (spec.CollectSize < 0)
-            throw new QuantException(ErrorIds.InvalidArgument, $"A collect of {spec.CollectSize} batches: give a number above 0, or 0 for all batches.", spec);
+            throw new QuantException(ErrorIds.InvalidArgument,
+                $"A collect of {spec.CollectSize} batches: give a number above 0, or 0 for all batches.", spec);
         perChannel = spec.Scheme.IsPerChannel();
         symmetric = spec.SymmetricRange ?? false;
     }
@@ -46,7 +50,8 @@ public sealed class OrtMinMaxObserver : Observer
         (float[] low, float[] high) = Extremes(data, shape);
         int known = Math.Max(min.Length, counts.Length);
         if (known > 0 && low.Length != known)
-            throw new QuantException(ErrorIds.ShapeMismatch, $"{low.Length} channels after {known}: the channel axis {Spec.ChannelAxis} must keep its size.");
+            throw new QuantException(ErrorIds.ShapeMismatch,
+                $"{low.Length} channels after {known}: the channel axis {Spec.ChannelAxis} must keep its size.");
         if (!Array.TrueForAll(low, float.IsFinite) || !Array.TrueForAll(high, float.IsFinite))
             CountNonFinite(data);
         if (!Spec.Averaging)
@@ -68,7 +73,8 @@ public sealed class OrtMinMaxObserver : Observer
     {
         if (Spec.Averaging)
         {
-            throw new QuantException(ErrorIds.InvalidArgument, "OrtMinMaxObserver has no merge with averaging: ONNX Runtime moves the mean of one collect towards the "
+            throw new QuantException(ErrorIds.InvalidArgument,
+                "OrtMinMaxObserver has no merge with averaging: ONNX Runtime moves the mean of one collect towards the "
                 + "next, which depends on their order. Observe everything with one observer, or leave averaging away.", this);
         }
         OrtMinMaxObserver o = (OrtMinMaxObserver)other;

@@ -3,19 +3,23 @@ using QuantPS.Engine.Errors;
 namespace QuantPS.Engine.Observers;
 
 /// <summary>ONNX Runtime's Percentile calibrator: the range that holds a given share of the values, 99.999 % by default.</summary>
-/// <remarks>Source: onnxruntime/python/tools/quantization/calibrate.py HistogramCollector.compute_percentile. Symmetric by default, as create_calibrator makes
-/// it: a histogram of absolute values, the range from -e to e; <see cref="ObserverSpec.SymmetricRange"/> false cuts each side of a signed one. Ends
+/// <remarks>Source: onnxruntime/python/tools/quantization/calibrate.py HistogramCollector.compute_percentile. Symmetric by default, as
+/// create_calibrator makes
+/// it: a histogram of absolute values, the range from -e to e; <see cref="ObserverSpec.SymmetricRange"/> false cuts each side of a signed
+/// one. Ends
 /// are edges of the histogram, and never beyond what was seen.</remarks>
 public sealed class PercentileObserver : OrtHistogramObserver
 {
     private readonly bool symmetric;
 
-    /// <exception cref="QuantException">UnsupportedScheme: a per-channel scheme. InvalidArgument: no bins; a percentile that is not above 0 and at most 100.</exception>
+    /// <exception cref="QuantException">UnsupportedScheme: a per-channel scheme. InvalidArgument: no bins; a percentile that is not above 0
+    /// and at most 100.</exception>
     public PercentileObserver(ObserverSpec spec) : base(spec, absolute: spec.SymmetricRange ?? true)
     {
         symmetric = spec.SymmetricRange ?? true;
         if (!(spec.Percentile > 0 && spec.Percentile <= 100))
-            throw new QuantException(ErrorIds.InvalidArgument, $"A percentile of {spec.Percentile}: give the share of values to cover, above 0 and at most 100.", spec);
+            throw new QuantException(ErrorIds.InvalidArgument,
+                $"A percentile of {spec.Percentile}: give the share of values to cover, above 0 and at most 100.", spec);
     }
 
     private protected override (float Min, float Max) Choose(OrtHistogram histogram)

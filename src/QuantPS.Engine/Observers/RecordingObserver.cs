@@ -21,7 +21,8 @@ public sealed class RecordingObserver(ObserverSpec spec) : UnrangedObserver(spec
 
     protected override void MergeCore(Observer other) => tensors.AddRange(((RecordingObserver)other).tensors.ToArray());
 
-    protected override void SaveCore(ObserverState state) => state.Parts = [.. tensors.Select(t => new ObserverPart { Shape = t.Shape, Data = t.ToArray() })];
+    protected override void SaveCore(ObserverState state) => state.Parts = [.. tensors.Select(t =>
+        new ObserverPart { Shape = t.Shape, Data = t.ToArray() })];
 
     protected override void RestoreCore(ObserverState state)
     {

@@ -4,5 +4,7 @@ namespace QuantPS.Engine.Observers;
 /// <remarks>Source: torch/ao/quantization/observer.py ReuseInputObserver. Merging adds the counts up.</remarks>
 public sealed class ReuseInputObserver(ObserverSpec spec) : UnrangedObserver(spec)
 {
-    private protected override string Purpose => "it stands for the observer of the operator's input, whose parameters the output shares. Where a value has parameters of its own, use MinMax or Histogram.";
+    private protected override string Purpose =>
+        "it stands for the observer of the operator's input, whose parameters the output shares. "
+        + "Where a value has parameters of its own, use MinMax or Histogram.";
 }

@@ -11,7 +11,8 @@ using QuantPS.Onnx.Quantization;
 
 namespace QuantPS.Onnx.Calibration;
 
-/// <summary>Calibrations as files: JSON with the configuration, the model's identity, and every observer's state by the name of its value.</summary>
+/// <summary>Calibrations as files: JSON with the configuration, the model's identity, and every observer's state by the name of its
+/// value.</summary>
 /// <remarks>Nothing is lost: what is read converts to the same bits, and can be observed with and merged further. The same calibration gives the
 /// same bytes.</remarks>
 public static class CalibrationFile
@@ -50,7 +51,8 @@ public static class CalibrationFile
     /// <param name="bytes">The file, compressed or not.</param>
     /// <param name="model">The float model that was calibrated.</param>
     /// <param name="where">The file, for messages.</param>
-    /// <exception cref="QuantException">FileFormat: damaged, or something else. FileTruncated. CalibrationMismatch: the model is another one.</exception>
+    /// <exception cref="QuantException">FileFormat: damaged, or something else. FileTruncated. CalibrationMismatch: the model is another
+    /// one.</exception>
     public static CalibrationData Read(byte[] bytes, OnnxModel model, string where)
     {
         CalibrationDocument document = Parse(bytes, where);
@@ -58,14 +60,16 @@ public static class CalibrationFile
         OnnxModel run = PassRegistry.Apply(model);
         if (document.Model.DifferenceTo(ModelIdentity.Of(model, run)) is string difference)
         {
-            throw new QuantException(ErrorIds.CalibrationMismatch, $"'{where}' is a calibration of '{document.Model.Name}'{(document.Model.Path is string p ? $" ({p})" : "")}, and "
+            throw new QuantException(ErrorIds.CalibrationMismatch,
+                $"'{where}' is a calibration of '{document.Model.Name}'{(document.Model.Path is string p ? $" ({p})" : "")}, and "
                 + $"'{model.Name}' is not that model: {difference}. Name the model that was calibrated, or calibrate this one.", model);
         }
         QuantizationPlan plan = new(run, config);
         string[] watched = [.. plan.Observed.Where(v => plan.FixedOutput(v, config) is null)];
         if (watched.Except(document.Observers.Keys, StringComparer.Ordinal).Concat(document.Observers.Keys.Except(watched, StringComparer.Ordinal)).FirstOrDefault() is string odd)
         {
-            throw new QuantException(ErrorIds.CalibrationMismatch, $"'{where}' and this version of the module do not observe the same values of '{model.Name}': "
+            throw new QuantException(ErrorIds.CalibrationMismatch,
+                $"'{where}' and this version of the module do not observe the same values of '{model.Name}': "
                 + $"'{odd}' is in only one of them. Calibrate again.", where);
         }
         Dictionary<string, Observer> observers = new(StringComparer.Ordinal);
@@ -190,7 +194,8 @@ internal sealed class QConfigState
         Exclude = [.. config.Exclude],
     };
 
-    public QConfig ToQConfig() => new() { Name = Name, Backend = Backend, Activation = Activation, Weight = Weight, Overrides = [.. Overrides], Exclude = [.. Exclude] };
+    public QConfig ToQConfig() =>
+        new() { Name = Name, Backend = Backend, Activation = Activation, Weight = Weight, Overrides = [.. Overrides], Exclude = [.. Exclude] };
 }
 
 /// <summary>The generated serializers.</summary>

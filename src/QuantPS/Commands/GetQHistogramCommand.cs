@@ -37,12 +37,14 @@ public sealed class GetQHistogramCommand : QuantCmdlet
             QLayer { Observed: (string, Observer) seen } layer => (layer.Model, [seen]),
             QLayer layer => throw new QuantException(ErrorIds.NeverObserved, $"Nothing was observed at the output of '{layer.Name}': "
                 + "it is float, or comes from a model that was not calibrated, or its parameters are fixed or those of its input.", layer),
-            _ => throw new QuantException(ErrorIds.InvalidArgument, $"Get-QHistogram takes a Calibration, a QuantizedModel or a layer of Get-QLayer, not {given.GetType().Name}.", given),
+            _ => throw new QuantException(ErrorIds.InvalidArgument,
+                $"Get-QHistogram takes a Calibration, a QuantizedModel or a layer of Get-QLayer, not {given.GetType().Name}.", given),
         };
         (string Name, Observer Observer)[] kept = [.. observed.Where(o => !o.Observer.Histogram.IsEmpty)];
         if (kept.Length == 0)
         {
-            throw new QuantException(ErrorIds.ObserverHasNoRange, $"The observers of '{model}' ({string.Join(", ", observed.Select(o => o.Observer.Spec.Kind).Distinct())}) "
+            throw new QuantException(ErrorIds.ObserverHasNoRange,
+                $"The observers of '{model}' ({string.Join(", ", observed.Select(o => o.Observer.Spec.Kind).Distinct())}) "
                 + "keep no histogram. Calibrate with one that does: Histogram, Mse, Entropy, Percentile or Distribution.", given);
         }
         foreach (string pattern in Name)
@@ -50,7 +52,8 @@ public sealed class GetQHistogramCommand : QuantCmdlet
             var wildcard = new WildcardPattern(pattern, WildcardOptions.IgnoreCase);
             var matches = kept.Where(o => wildcard.IsMatch(o.Name)).ToArray();
             if (matches.Length == 0 && !WildcardPattern.ContainsWildcardCharacters(pattern))
-                Guard(() => throw new QuantException(ErrorIds.LayerNotFound, $"There is no histogram of '{pattern}'. The tensors: {string.Join(", ", kept.Select(o => o.Name))}.", pattern), pattern);
+                Guard(() => throw new QuantException(ErrorIds.LayerNotFound,
+                    $"There is no histogram of '{pattern}'. The tensors: {string.Join(", ", kept.Select(o => o.Name))}.", pattern), pattern);
             foreach ((string name, Observer observer) in matches)
             {
                 Cancellation.ThrowIfCancellationRequested();

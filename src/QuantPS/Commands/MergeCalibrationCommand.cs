@@ -5,7 +5,8 @@ using QuantPS.Onnx.Calibration;
 
 namespace QuantPS.Commands;
 
-/// <summary>Merge-Calibration: one calibration of several of the same model with the same configuration, in any order with the same result.</summary>
+/// <summary>Merge-Calibration: one calibration of several of the same model with the same configuration, in any order with the same
+/// result.</summary>
 /// <remarks>Observers whose statistics have no merge (moving averages; ONNX Runtime's histograms over different ranges) are refused.</remarks>
 [Cmdlet(VerbsData.Merge, "Calibration")]
 [OutputType(typeof(Calibration))]

@@ -38,14 +38,16 @@ internal sealed class QConfigChanges
         {
             string name = entry.Key.ToString()!;
             if (!Known.Contains(name, StringComparer.OrdinalIgnoreCase))
-                throw new QuantException(ErrorIds.InvalidArgument, $"-Override '{pattern}': there is no '{name}'. Known: {string.Join(", ", Known)}.", name);
+                throw new QuantException(ErrorIds.InvalidArgument,
+                    $"-Override '{pattern}': there is no '{name}'. Known: {string.Join(", ", Known)}.", name);
             if (entry.Value is not null)
                 named[name] = entry.Value;
         }
     }
 
     /// <summary>The changed configuration.</summary>
-    /// <exception cref="QuantException">InvalidArgument, UnsupportedScheme, UnsupportedDType, InvalidQuantizationRange: what does not go together.</exception>
+    /// <exception cref="QuantException">InvalidArgument, UnsupportedScheme, UnsupportedDType, InvalidQuantizationRange: what does not go
+    /// together.</exception>
     public QConfig Apply(QConfig preset)
     {
         ObserverKind? activationKind = Enum<ObserverKind>(nameof(NewQConfigCommand.ActivationObserver)), weightKind = Enum<ObserverKind>(nameof(NewQConfigCommand.WeightObserver));
@@ -94,7 +96,8 @@ internal sealed class QConfigChanges
             spec = spec with { Kind = kind, Scheme = s };
         }
         if (quantMin.HasValue != quantMax.HasValue)
-            throw new QuantException(ErrorIds.InvalidQuantizationRange, $"-{what}QuantMin and -{what}QuantMax go together: give both or none.", quantMin ?? quantMax);
+            throw new QuantException(ErrorIds.InvalidQuantizationRange,
+                $"-{what}QuantMin and -{what}QuantMax go together: give both or none.", quantMin ?? quantMax);
         if (quantMin is int lo && quantMax is int hi)
             spec = spec with { QuantMin = lo, QuantMax = hi };
         if (Value<double>(nameof(NewQConfigCommand.AveragingConstant)) is double c)

@@ -8,7 +8,8 @@ using QuantPS.Engine.Tests.Observers;
 
 namespace QuantPS.Engine.Tests.Numerics;
 
-/// <summary>ONNX Runtime's parameters for every type, int32 bias and weight-scale adjustment against the NumPy reference that equals ONNX Runtime's own Python.</summary>
+/// <summary>ONNX Runtime's parameters for every type, int32 bias and weight-scale adjustment against the NumPy reference that equals ONNX
+/// Runtime's own Python.</summary>
 public class OrtParameterTests
 {
     private const string File = "ort_calibrators_ref.json";

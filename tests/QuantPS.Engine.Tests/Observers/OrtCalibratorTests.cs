@@ -7,7 +7,8 @@ using QuantPS.Engine.Tests.Golden;
 
 namespace QuantPS.Engine.Tests.Observers;
 
-/// <summary>ONNX Runtime's calibrators against the NumPy reference that equals ONNX Runtime's own Python (tests/golden/tools/ort_calibrators.py).</summary>
+/// <summary>ONNX Runtime's calibrators against the NumPy reference that equals ONNX Runtime's own Python
+/// (tests/golden/tools/ort_calibrators.py).</summary>
 public class OrtCalibratorTests
 {
     private const string File = "ort_calibrators_ref.json";

@@ -8,7 +8,8 @@ using QuantPS.Engine.Tests.Golden;
 
 namespace QuantPS.Engine.Tests.Observers;
 
-/// <summary>Observers without a range, against torch 1.13; 4-bit observers, against torch 1.13; the squared-error observer, against brute force.</summary>
+/// <summary>Observers without a range, against torch 1.13; 4-bit observers, against torch 1.13; the squared-error observer, against brute
+/// force.</summary>
 public class OtherObserverTests
 {
     private const string File = "other_observers_torch113.json";
