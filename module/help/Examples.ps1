@@ -14,6 +14,10 @@
         @{ Code = 'New-Tensor -Shape 3 -Value -1, 0.25, 1000 | ConvertTo-Quantized -Scale 0.5 -ZeroPoint 2 -DType quint8'
            Text = 'Quantizes a tensor as torch.quantize_per_tensor does: 0, 2, 255. With -Axis it is torch.quantize_per_channel.' }
     )
+    'Export-Calibration' = @(
+        @{ Code = '$calib | Export-Calibration ./resnet8.calib.json.gz'
+           Text = 'Keeps what was observed, compressed. Import-Calibration takes it up again without loss.' }
+    )
     'Export-QModel' = @(
         @{ Code = '$q | Export-QModel ./net-int8.onnx'
            Text = 'Writes a quantized model as an ONNX file with QuantizeLinear and DequantizeLinear, which other runtimes run in int8.' }
@@ -24,9 +28,23 @@
         @{ Code = 'Import-Tensor ./images/*.png | Export-Tensor "./arrays/{0:D4}.npy"'
            Text = 'Writes several: {0:D4} is the number of the tensor, with four digits.' }
     )
+    'Get-QConfig' = @(
+        @{ Code = 'Get-QConfig *qnnpack*'
+           Text = 'The presets for QNNPACK: per tensor, symmetric, symmetric per channel.' }
+    )
+    'Get-QHistogram' = @(
+        @{ Code = '$calib | Get-QHistogram conv1*'
+           Text = 'How the outputs of the first layers spread, and the range of them that is quantized.' }
+        @{ Code = '$q | Get-QLayer stem | Get-QHistogram | ForEach-Object { $_.Counts }'
+           Text = 'The counts behind one layer''s bars.' }
+    )
     'Get-QLayer' = @(
         @{ Code = '$q | Get-QLayer | Where-Object Op -like Conv* | Sort-Object BiasHeadroom | Select-Object -First 3'
            Text = 'The three convolutions whose bias comes closest to the end of int32.' }
+    )
+    'Import-Calibration' = @(
+        @{ Code = '$q = Import-Calibration ./resnet8.calib.json.gz -Model (Import-QModel ./resnet8.onnx) | ConvertTo-Quantized'
+           Text = 'Quantizes a model with statistics from a file, without the data.' }
     )
     'Import-QModel' = @(
         @{ Code = '$net = Import-QModel ./net.onnx'
@@ -70,6 +88,10 @@
         @{ Code = 'Import-Tensor ./t10k-images-idx3-ubyte.gz -Scale 255 | Measure-QModel -Model $q -Labels ./t10k-labels-idx1-ubyte.gz'
            Text = 'Top-1 accuracy and median latency.' }
     )
+    'Merge-Calibration' = @(
+        @{ Code = '$q = Import-Calibration ./part*.json -Model $net | Merge-Calibration | ConvertTo-Quantized'
+           Text = 'Statistics that several machines gathered, as if one had seen all the data; the order does not matter.' }
+    )
     'New-Conv2d' = @(
         @{ Code = '$conv = New-Conv2d -InChannels 5 -OutChannels 2 -KernelSize 3 -Weight 0 -Bias 0.5'
            Text = 'A model of one convolution, as torch.nn.Conv2d(5, 2, 3), with all weights 0 and all biases 0.5.' }
@@ -83,6 +105,8 @@
            Text = 'PyTorch''s get_default_qconfig("qnnpack").' }
         @{ Code = 'New-QConfig -ActivationObserver MinMax -WeightObserver PerChannelMinMax -WeightDType qint8 -WeightScheme per_channel_affine'
            Text = 'x86 with observers of one''s own. Naming an observer replaces the preset''s with all its arguments, so that the activations use all of 0..255.' }
+        @{ Code = 'New-QConfig x86 -Exclude fc -Override @{ ''layer1*'' = @{ ActivationObserver = ''MinMax'' }; stem = ''qnnpack'' }'
+           Text = 'fc stays float, the layers that begin with layer1 have activations observed by MinMax, stem has the observers of the preset qnnpack.' }
     )
     'New-QuantizedConv' = @(
         @{ Code = '$w = New-QuantizedTensor -IntRepr 1,-2,3,4 -Shape 1,1,2,2 -Scale 0.1 -DType qint8

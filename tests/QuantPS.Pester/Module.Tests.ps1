@@ -72,9 +72,9 @@ Describe 'Removing the module' {
 Describe 'Completion' {
     BeforeAll { function Get-Completion ([string] $Line) { [System.Management.Automation.CommandCompletion]::CompleteInput($Line, $Line.Length, $null).CompletionMatches.CompletionText } }
 
-    It 'offers the presets' { Get-Completion 'New-QConfig -Backend ' | Should -Be 'x86', 'fbgemm', 'onednn', 'qnnpack', 'onnxruntime' }
-    It 'narrows them by what was typed' { Get-Completion 'New-QConfig -Backend o' | Should -Be 'onednn', 'onnxruntime' }
-    It 'offers dtypes' { Get-Completion 'New-QConfig -WeightDType q' | Should -Be 'QInt32', 'QInt8', 'QUInt8' }
-    It 'offers observers' { Get-Completion 'New-QConfig -WeightObserver Per' | Should -Be 'PerChannelMinMax' }
+    It 'offers the presets' { Get-Completion 'New-QConfig -Backend ' | Should -Be (Get-QConfig).Name }
+    It 'narrows them by what was typed' { Get-Completion 'New-QConfig -Backend o' | Should -Be 'onednn', 'onnxruntime', 'onnxruntime_s8s8' }
+    It 'offers dtypes' { Get-Completion 'New-QConfig -WeightDType q' | Should -Be 'QInt16', 'QInt32', 'QInt4', 'QInt8', 'QUInt16', 'QUInt4', 'QUInt8' }
+    It 'offers observers' { Get-Completion 'New-QConfig -WeightObserver Per' | Should -Be 'PerChannelMinMax', 'Percentile' }
     It 'offers schemes' { Get-Completion 'New-QConfig -WeightScheme PerC' | Should -Contain 'PerChannelAffine' }
 }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.RegularExpressions;
 using QuantPS.Data.Elements;
@@ -139,8 +140,17 @@ public sealed partial class NpyFormat : TensorFormat
     /// <inheritdoc/>
     public override void Write(Stream stream, QuantizedTensor tensor)
     {
-        WriteHeader(stream, tensor.DType switch { QDType.QUInt8 => "|u1", QDType.QInt8 => "|i1", _ => "<i4" }, tensor.Dims);
-        stream.Write(tensor.Bytes);
+        string descr = tensor.DType switch
+        {
+            QDType.QUInt8 or QDType.QUInt4 => "|u1",
+            QDType.QInt8 or QDType.QInt4 => "|i1",
+            QDType.QInt16 => "<i2",
+            QDType.QUInt16 => "<u2",
+            _ => "<i4",
+        };
+        WriteHeader(stream, descr, tensor.Dims);
+        // NumPy has no 4-bit type: a byte each.
+        stream.Write(tensor.IntRepr() switch { byte[] b => b, sbyte[] s => MemoryMarshal.AsBytes<sbyte>(s), _ => tensor.Bytes });
     }
 
     /// <summary>Version 1.0; the header ends in a newline and is padded so that the data begins at a multiple of 64.</summary>

@@ -3,7 +3,8 @@ using QuantPS.Engine.Observers;
 
 namespace QuantPS.Engine.Configuration;
 
-/// <summary>How a model is to be quantized: the engine, and an observer each for activations and weights. PyTorch's QConfig plus its backend.</summary>
+/// <summary>How a model is to be quantized: the engine, and an observer each for activations and weights. PyTorch's QConfig plus its
+/// backend.</summary>
 public sealed record QConfig
 {
     public required string Name { get; init; }
@@ -15,5 +16,26 @@ public sealed record QConfig
 
     public required ObserverSpec Weight { get; init; }
 
-    public override string ToString() => $"{Name}: activations {Activation}, weights {Weight}";
+    /// <summary>Layers with observers of their own. The engine is the same for all. Kept in one order, the most specific pattern first, which
+    /// wins.</summary>
+    public ValueList<LayerOverride> Overrides
+    {
+        get;
+        init => field = [.. value.Order(Comparer<LayerOverride>.Create((a, b) => LayerPattern.CompareSpecificity(a.Pattern, b.Pattern)))];
+    } = [];
+
+    /// <summary>Patterns of the layers that stay float.</summary>
+    public ValueList<string> Exclude
+    {
+        get;
+        init => field = [.. value.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+    } = [];
+
+    /// <summary>The configuration of one layer: with the observers of the most specific pattern that its name matches.</summary>
+    public QConfig For(string layer) => Overrides.FirstOrDefault(o => LayerPattern.Matches(o.Pattern, layer)) is LayerOverride found
+        ? this with { Activation = found.Activation, Weight = found.Weight }
+        : this;
+
+    public override string ToString() => $"{Name}: activations {Activation}, weights {Weight}"
+        + (Overrides.Count > 0 ? $", {Overrides.Count} overrides" : "") + (Exclude.Count > 0 ? $", without {Exclude}" : "");
 }

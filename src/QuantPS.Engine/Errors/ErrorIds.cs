@@ -33,6 +33,7 @@ public static class ErrorIds
     public const string UnsupportedOperator = nameof(UnsupportedOperator);
     public const string NothingToQuantize = nameof(NothingToQuantize);
     public const string NotCalibrated = nameof(NotCalibrated);
+    public const string CalibrationMismatch = nameof(CalibrationMismatch);
     public const string NotASingleLayer = nameof(NotASingleLayer);
     public const string LayerNotFound = nameof(LayerNotFound);
     public const string InferenceFailed = nameof(InferenceFailed);
@@ -88,6 +89,7 @@ public static class ErrorCatalog
         [ErrorIds.UnsupportedOperator] = ErrorKind.NotImplemented,
         [ErrorIds.NothingToQuantize] = ErrorKind.InvalidOperation,
         [ErrorIds.NotCalibrated] = ErrorKind.InvalidOperation,
+        [ErrorIds.CalibrationMismatch] = ErrorKind.InvalidData,
         [ErrorIds.NotASingleLayer] = ErrorKind.InvalidOperation,
         [ErrorIds.LayerNotFound] = ErrorKind.ObjectNotFound,
         [ErrorIds.InferenceFailed] = ErrorKind.InvalidOperation,

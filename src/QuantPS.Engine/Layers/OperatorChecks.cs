@@ -10,7 +10,7 @@ internal static class OperatorChecks
     /// <exception cref="QuantException">UnsupportedDType: not 8 bits, or per channel.</exception>
     public static void EightBit(QParams p, string what)
     {
-        if (p.IsPerChannel || p.DType == QDType.QInt32)
+        if (p.IsPerChannel || !p.DType.IsEightBit())
             throw new QuantException(ErrorIds.UnsupportedDType, $"{what} is {p}; it has to be quint8 or qint8, per tensor.");
     }
 

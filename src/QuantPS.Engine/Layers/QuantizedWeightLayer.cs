@@ -27,6 +27,11 @@ public abstract class QuantizedWeightLayer
         OutputChannels = channelAxis == 0 ? weight.Dims[0] : weight.Dims[channelAxis] * groups;
         if (weight.DType != QDType.QInt8)
             throw new QuantException(ErrorIds.UnsupportedDType, $"{Label} has {weight.DType.TorchName()} weights; quantized layers take qint8. Quantize the weight with -DType qint8.", weight);
+        if (weight.QParams.HasFloatZeroPoints)
+        {
+            throw new QuantException(ErrorIds.UnsupportedScheme, $"{Label} has weights of {weight.Scheme.TorchName()}, whose zero points are not integers; "
+                + "its int32 sums need integer ones. Use per_channel_affine or per_channel_symmetric.", weight);
+        }
         if (weight.QParams.IsPerChannel && TensorShape.NormalizeAxis(weight.Axis, weight.Rank) != channelAxis)
             throw new QuantException(ErrorIds.UnsupportedScheme, $"{Label} has weights quantized along axis {weight.Axis}; the output channels are axis {channelAxis}.", weight);
         if (bias is not null && bias.Length != OutputChannels)
@@ -152,7 +157,7 @@ public abstract class QuantizedWeightLayer
 
     protected void CheckActivation(QParams qparams, string which)
     {
-        if (qparams.IsPerChannel || qparams.DType == QDType.QInt32)
+        if (qparams.IsPerChannel || !qparams.DType.IsEightBit())
             throw new QuantException(ErrorIds.UnsupportedDType, $"{Label}: the {which} is {qparams}; it has to be quint8 or qint8, per tensor.");
     }
 

@@ -16,12 +16,14 @@ public static class OrtQParams
     /// <summary>The parameters for one range, or one range a channel.</summary>
     /// <param name="min">Smallest values.</param>
     /// <param name="max">Largest values, as many.</param>
-    /// <param name="dtype">quint8 or qint8.</param>
+    /// <param name="dtype">Any but qint32.</param>
     /// <param name="scheme">Symmetric or affine, per tensor or per channel.</param>
-    /// <param name="reduceRange">0..127, -64..64.</param>
+    /// <param name="reduceRange">One bit less: 0..127, -64..64, ...</param>
     /// <param name="axis">Channel axis, for per-channel schemes.</param>
+    /// <param name="minRealRange">Smallest distance between the ends of the range, which the upper one is moved for: MinimumRealRange.</param>
     /// <exception cref="QuantException">UnsupportedDType, UnsupportedScheme; NotANumber.</exception>
-    public static QParams Calculate(ReadOnlySpan<float> min, ReadOnlySpan<float> max, QDType dtype, QScheme scheme, bool reduceRange = false, int axis = -1)
+    public static QParams Calculate(ReadOnlySpan<float> min, ReadOnlySpan<float> max, QDType dtype, QScheme scheme, bool reduceRange = false, int axis = -1,
+        float? minRealRange = null)
     {
         if (scheme == QScheme.PerChannelAffineFloatQParams)
             throw new QuantException(ErrorIds.UnsupportedScheme, "ONNX Runtime has no float zero points. Use an affine or symmetric scheme.");
@@ -32,12 +34,21 @@ public static class OrtQParams
             (QDType.QInt8, true, _) => (-64, 64),
             (QDType.QInt8, false, true) => (-127, 127),
             (QDType.QInt8, false, false) => (-128, 127),
-            _ => throw new QuantException(ErrorIds.UnsupportedDType, $"ONNX Runtime computes no parameters for {dtype.TorchName()} values. Use quint8 or qint8."),
+            (QDType.QUInt16, true, _) => (0, 32767),
+            (QDType.QUInt16, false, _) => (0, 65535),
+            (QDType.QInt16, true, _) => (-16384, 16384),
+            (QDType.QInt16, false, true) => (-32767, 32767),
+            (QDType.QInt16, false, false) => (-32768, 32767),
+            (QDType.QUInt4, true, _) => (0, 7),
+            (QDType.QUInt4, false, _) => (0, 15),
+            (QDType.QInt4, true, _) => (-4, 3),
+            (QDType.QInt4, false, _) => (-8, 7),
+            _ => throw new QuantException(ErrorIds.UnsupportedDType, $"ONNX Runtime computes no parameters for {dtype.TorchName()} values. Use quint8, qint8, or a type of 16 or 4 bits."),
         };
         var scales = new float[min.Length];
         var zeroPoints = new int[min.Length];
         for (int c = 0; c < scales.Length; c++)
-            (scales[c], zeroPoints[c]) = One(min[c], max[c], low, high, scheme.IsSymmetric());
+            (scales[c], zeroPoints[c]) = One(min[c], max[c], low, high, scheme.IsSymmetric(), minRealRange);
         return new QParams(scales, zeroPoints, dtype, scheme, axis);
     }
 
@@ -65,11 +76,13 @@ public static class OrtQParams
         return have > 0 && have < need ? (float)(weightScale * (need / have)) : weightScale;
     }
 
-    private static (float Scale, int ZeroPoint) One(float min, float max, int low, int high, bool symmetric)
+    private static (float Scale, int ZeroPoint) One(float min, float max, int low, int high, bool symmetric, float? minRealRange)
     {
         if (float.IsNaN(min) || float.IsNaN(max))
             throw new QuantException(ErrorIds.NotANumber, "The observed range is not a number: the data held NaN. Find the sample it came from and leave it out.");
         float from = MathF.Min(min, 0f), to = MathF.Max(max, 0f);
+        if (minRealRange is float distance)
+            to = MathF.Max(to, from + distance);
         if (symmetric)
         {
             to = MathF.Max(MathF.Abs(from), MathF.Abs(to));

@@ -61,7 +61,9 @@ public static class QParamsCalculator
     {
         float magnitude = MathF.Max(-MathF.Min(min, 0f), MathF.Max(max, 0f));
         float scale = MathF.Max(magnitude / range.HalfWidth, eps);
-        int zeroPoint = dtype != QDType.QUInt8 ? 0 : range.IsCustom ? (range.Min + range.Max) >> 1 : 128;
+        // The middle for quint8 and uint16; PyTorch leaves quint4x2 at 0, as the signed types.
+        int middle = dtype switch { QDType.QUInt8 => 128, QDType.QUInt16 => 32768, _ => 0 };
+        int zeroPoint = middle > 0 && range.IsCustom ? (range.Min + range.Max) >> 1 : middle;
         return (scale, zeroPoint);
     }
 

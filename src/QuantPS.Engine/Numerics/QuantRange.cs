@@ -16,7 +16,7 @@ public readonly record struct QuantRange(int Min, int Max, bool IsCustom = false
 
     /// <summary>The range of a dtype, one bit less where asked for, or the range that was named.</summary>
     /// <param name="dtype">Storage type.</param>
-    /// <param name="reduceRange">0..127 for quint8, -64..63 for qint8; ignored for qint32. Halves a custom range, rounding both ends down.</param>
+    /// <param name="reduceRange">0..127 for quint8, -64..63 for qint8; ignored for the other types. Halves a custom range, rounding both ends down.</param>
     /// <param name="quantMin">One end of a custom range; it counts only if both ends are given.</param>
     /// <param name="quantMax">The other end.</param>
     /// <remarks>Source: torch/ao/quantization/utils.py calculate_qmin_qmax, validate_qmin_qmax (2.x). As there, a custom range for quint8 is not

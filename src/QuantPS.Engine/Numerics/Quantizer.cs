@@ -54,7 +54,8 @@ public static class Quantizer
     public static QuantizedTensor Quantize(Tensor tensor, QParams qparams, bool onnxRule = false)
     {
         qparams.CheckFits(tensor.Dims);
-        QuantizedTensor result = new(tensor.Shape, new AlignedBuffer<byte>(checked(tensor.Length * qparams.DType.SizeBytes())).Memory, qparams) { Source = tensor.Source, Name = tensor.Name };
+        Memory<byte> bytes = new AlignedBuffer<byte>(checked((int)qparams.DType.ByteCount(tensor.Length))).Memory;
+        QuantizedTensor result = new(tensor.Shape, bytes, qparams) { Source = tensor.Source, Name = tensor.Name };
         ReadOnlySpan<float> x = tensor.Span;
         if (!qparams.IsPerChannel)
         {
@@ -84,11 +85,10 @@ public static class Quantizer
     {
         (int min, int max) = result.DType.Range();
         float inverse = 1f / scale;
-        if (result.DType == QDType.QInt32)
+        if (!result.DType.IsEightBit())
         {
-            Span<int> y = result.Ints.Slice(start, x.Length);
             for (int i = 0; i < x.Length; i++)
-                y[i] = onnxRule ? QuantizeOnnx(x[i], scale, zeroPoint, min, max) : QuantizeTorch(x[i], inverse, zeroPoint, min, max);
+                result.SetInteger(start + i, onnxRule ? QuantizeOnnx(x[i], scale, zeroPoint, min, max) : QuantizeTorch(x[i], inverse, zeroPoint, min, max));
             return;
         }
         Span<byte> b = result.Bytes.Slice(start, x.Length);

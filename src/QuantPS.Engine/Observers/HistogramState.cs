@@ -16,5 +16,14 @@ internal sealed class HistogramState(int bins)
 
     public void SetNaN() => Min = Max = float.NaN;
 
+    /// <summary>A fixed order, for sums that must not depend on the order of merging. Not a number comes first.</summary>
+    public static int Compare(HistogramState a, HistogramState b)
+    {
+        int order = a.Min.CompareTo(b.Min);
+        if (order == 0)
+            order = a.Max.CompareTo(b.Max);
+        return order != 0 ? order : a.Counts.AsSpan().SequenceCompareTo(b.Counts);
+    }
+
     public HistogramState Copy() => new(0) { Min = Min, Max = Max, Counts = (float[])Counts.Clone() };
 }

@@ -90,7 +90,12 @@ internal static class HistogramV2
         return result;
     }
 
-    private static float[] Edges(float min, float max, int bins, out bool ascending)
+    /// <summary>torch.linspace(min, max, bins + 1).</summary>
+    /// <param name="min">Lower edge.</param>
+    /// <param name="max">Upper edge.</param>
+    /// <param name="bins">Number of bins.</param>
+    /// <param name="ascending">False where rounding put two edges out of order.</param>
+    public static float[] Edges(float min, float max, int bins, out bool ascending)
     {
         float[] edges = new float[bins + 1];
         new TorchLinspace(min, max, bins + 1).Fill(edges, 0f);

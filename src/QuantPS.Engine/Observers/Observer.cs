@@ -31,7 +31,7 @@ public abstract class Observer
     /// (histogram); NaN leaves no parameters at all.</summary>
     public long NonFiniteCount { get; private set; }
 
-    /// <summary>False until a non-empty tensor was seen; then <see cref="CalculateQParams"/> gives scale 1, zero point 0.</summary>
+    /// <summary>False until a non-empty tensor was seen; until then <see cref="CalculateQParams"/> gives scale 1, zero point 0 (where it depends on data).</summary>
     public bool HasObserved => BatchCount > 0;
 
     /// <summary>True when seeing a tensor twice in a row is the same as seeing it once, for the parameters. Moving averages are not so.</summary>
@@ -66,15 +66,20 @@ public abstract class Observer
         NonFiniteCount += other.NonFiniteCount;
     }
 
+    /// <summary>False where the parameters, if there are any, do not come from a range of observed values.</summary>
+    public virtual bool HasRange => true;
+
     /// <summary>The parameters by the rule of PyTorch's calculate_qparams.</summary>
-    /// <exception cref="QuantException">NotANumber: NaN was seen. ZeroPointOutOfRange: a custom range outside the dtype's.</exception>
-    public QParams CalculateQParams()
+    /// <exception cref="QuantException">NotANumber: NaN was seen. ZeroPointOutOfRange: a custom range outside the dtype's. ObserverHasNoRange: the
+    /// observer never gives parameters.</exception>
+    public virtual QParams CalculateQParams()
     {
         (float[] min, float[] max) = SelectRange();
         return QParamsCalculator.Calculate(min, max, Spec.DType, Spec.Scheme, Range, Spec.Eps, Spec.ChannelAxis);
     }
 
     /// <summary>The range of real values that the parameters will cover: all that was seen, or the part of it that a histogram's search chose.</summary>
+    /// <exception cref="QuantException">ObserverHasNoRange.</exception>
     public virtual (float[] Min, float[] Max) SelectRange() => (MinValues.ToArray(), MaxValues.ToArray());
 
     /// <summary>Smallest values seen: one per tensor, one per channel; empty before the first.</summary>
@@ -83,12 +88,49 @@ public abstract class Observer
     /// <summary>Largest values seen.</summary>
     public abstract ReadOnlySpan<float> MaxValues { get; }
 
-    /// <summary>The spread of the values in equal bins between the smallest and the largest; empty where the observer keeps none.</summary>
+    /// <summary>The spread of the values in bins; empty where the observer keeps none.</summary>
     public virtual ReadOnlySpan<float> Histogram => default;
+
+    /// <summary>The edges of the bins of <see cref="Histogram"/>, one more than there are bins; empty where the observer keeps none.</summary>
+    public virtual ReadOnlySpan<float> BinEdges => default;
 
     protected abstract void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape);
 
     protected abstract void MergeCore(Observer other);
+
+    /// <summary>Everything that was observed, for a file.</summary>
+    public ObserverState Save()
+    {
+        ObserverState state = new() { Spec = Spec, BatchCount = BatchCount, ElementCount = ElementCount, NonFiniteCount = NonFiniteCount };
+        SaveCore(state);
+        return state;
+    }
+
+    /// <summary>The observer that a state was saved from; it goes on as that one would have.</summary>
+    /// <exception cref="QuantException">FileFormat: the state does not fit together. What the observer's constructor refuses.</exception>
+    public static Observer Restore(ObserverState state)
+    {
+        if (state.Version != ObserverState.CurrentVersion)
+        {
+            throw new QuantException(ErrorIds.FileFormat, $"The observer's state has version {state.Version}; this module reads version {ObserverState.CurrentVersion}. "
+                + (state.Version > ObserverState.CurrentVersion ? "Update the module." : "Calibrate again."));
+        }
+        if (state.Spec is null || state.Parts is null || Array.Exists(state.Parts, p => p is null))
+            throw ObserverState.Damaged("no arguments or no parts");
+        if (state.BatchCount < 0 || state.ElementCount < state.BatchCount || state.NonFiniteCount < 0 || state.NonFiniteCount > state.ElementCount)
+            throw ObserverState.Damaged($"{state.BatchCount} batches of {state.ElementCount} elements, {state.NonFiniteCount} of them not finite");
+        Observer observer = state.Spec.Create();
+        (observer.BatchCount, observer.ElementCount, observer.NonFiniteCount) = (state.BatchCount, state.ElementCount, state.NonFiniteCount);
+        observer.RestoreCore(state);
+        return observer;
+    }
+
+    /// <summary>Puts the statistics into <see cref="ObserverState.Parts"/>.</summary>
+    protected abstract void SaveCore(ObserverState state);
+
+    /// <summary>Takes them back, into a fresh observer.</summary>
+    /// <exception cref="QuantException">FileFormat.</exception>
+    protected abstract void RestoreCore(ObserverState state);
 
     /// <summary>Counts what is not finite; called only when the smallest or largest value of a batch is not.</summary>
     protected void CountNonFinite(ReadOnlySpan<float> data)

@@ -12,6 +12,16 @@ public static class ObserverRegistry
         [ObserverKind.PerChannelMinMax] = spec => new PerChannelMinMaxObserver(spec),
         [ObserverKind.MovingAveragePerChannelMinMax] = spec => new MovingAveragePerChannelMinMaxObserver(spec),
         [ObserverKind.Histogram] = spec => new HistogramObserver(spec),
+        [ObserverKind.FixedQParams] = spec => new FixedQParamsObserver(spec),
+        [ObserverKind.Placeholder] = spec => new PlaceholderObserver(spec),
+        [ObserverKind.Noop] = spec => new NoopObserver(spec),
+        [ObserverKind.ReuseInput] = spec => new ReuseInputObserver(spec),
+        [ObserverKind.Recording] = spec => new RecordingObserver(spec),
+        [ObserverKind.OrtMinMax] = spec => new OrtMinMaxObserver(spec),
+        [ObserverKind.Entropy] = spec => new EntropyObserver(spec),
+        [ObserverKind.Percentile] = spec => new PercentileObserver(spec),
+        [ObserverKind.Distribution] = spec => new DistributionObserver(spec),
+        [ObserverKind.Mse] = spec => new MseObserver(spec),
     };
 
     /// <summary>The kinds that can be made.</summary>

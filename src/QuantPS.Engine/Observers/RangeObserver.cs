@@ -84,6 +84,17 @@ public abstract class RangeObserver : Observer
         }
     }
 
+    protected override void SaveCore(ObserverState state) => state.Parts = [new ObserverPart { Min = min, Max = max }];
+
+    protected override void RestoreCore(ObserverState state)
+    {
+        ObserverPart part = state.Only();
+        min = [.. part.Some(part.Min)];
+        max = [.. part.Sized(part.Max, min.Length)];
+        if (!perChannel && min.Length > 1 || min.Length == 0 && HasObserved)
+            throw ObserverState.Damaged($"{min.Length} ranges");
+    }
+
     private protected void MergeExtremes(Observer other) => KeepExtremes(other.MinValues, other.MaxValues);
 
     /// <exception cref="QuantException">InvalidArgument, always.</exception>

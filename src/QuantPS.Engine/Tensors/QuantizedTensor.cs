@@ -5,7 +5,8 @@ using QuantPS.Engine.Numerics;
 namespace QuantPS.Engine.Tensors;
 
 /// <summary>Integers with the parameters that give them meaning: real value = scale * (integer - zero point).</summary>
-/// <remarks>Row-major; quint8 and qint8 take one byte an element, qint32 four. Not enumerable, as <see cref="Tensor"/>.</remarks>
+/// <remarks>Row-major; quint8 and qint8 take one byte an element, qint32 four, the 16-bit types two. 4-bit elements lie two in a byte, the first in
+/// the low bits, as in PyTorch's quint4x2 and ONNX's raw data; rows are not padded. Not enumerable, as <see cref="Tensor"/>.</remarks>
 public sealed class QuantizedTensor
 {
     private readonly int[] shape;
@@ -16,17 +17,21 @@ public sealed class QuantizedTensor
     public QuantizedTensor(int[] shape, Memory<byte> bytes, QParams qparams)
     {
         int count = TensorShape.Count(shape);
-        if (bytes.Length != (long)count * qparams.DType.SizeBytes())
-            throw new QuantException(ErrorIds.ShapeMismatch, $"{bytes.Length / qparams.DType.SizeBytes()} integers cannot fill the shape [{TensorShape.Format(shape)}], which has {count} elements.");
+        if (bytes.Length != qparams.DType.ByteCount(count))
+        {
+            throw new QuantException(ErrorIds.ShapeMismatch, $"{bytes.Length * 8L / qparams.DType.Bits()} integers cannot fill the shape "
+                + $"[{TensorShape.Format(shape)}], which has {count} elements.");
+        }
         qparams.CheckFits(shape);
         this.shape = (int[])shape.Clone();
         this.bytes = bytes;
+        Length = count;
         QParams = qparams;
     }
 
     /// <summary>Allocates a tensor of zero integers (which are not zeros of the real line unless the zero point is 0).</summary>
     public static QuantizedTensor Allocate(int[] shape, QParams qparams) =>
-        new(shape, new AlignedBuffer<byte>(checked(TensorShape.Count(shape) * qparams.DType.SizeBytes())).Memory, qparams);
+        new(shape, new AlignedBuffer<byte>(checked((int)qparams.DType.ByteCount(TensorShape.Count(shape)))).Memory, qparams);
 
     /// <summary>From known integers.</summary>
     /// <exception cref="QuantException">InvalidArgument: an integer outside the dtype's range; ShapeMismatch.</exception>
@@ -55,7 +60,7 @@ public sealed class QuantizedTensor
     public int Rank => shape.Length;
 
     /// <summary>Number of elements.</summary>
-    public int Length => bytes.Length / DType.SizeBytes();
+    public int Length { get; }
 
     /// <summary>Scale, zero point, dtype, scheme and axis together.</summary>
     public QParams QParams { get; }
@@ -79,7 +84,7 @@ public sealed class QuantizedTensor
     /// <summary>Name of the graph value it is, when it came out of a model.</summary>
     public string? Name { get; init; }
 
-    /// <summary>The raw storage: one byte an element, or four (little-endian) for qint32.</summary>
+    /// <summary>The raw storage, little-endian: one byte an element for the 8-bit types.</summary>
     public Span<byte> Bytes => bytes.Span;
 
     /// <summary>The raw storage.</summary>
@@ -91,11 +96,16 @@ public sealed class QuantizedTensor
     /// <summary>The storage of a qint32 tensor.</summary>
     public Span<int> Ints => MemoryMarshal.Cast<byte, int>(bytes.Span);
 
-    /// <summary>The raw integers, row-major: byte[] for quint8, sbyte[] for qint8, int[] for qint32. PyTorch's int_repr().</summary>
+    /// <summary>The raw integers, row-major, in the smallest type that holds them: byte[] for quint8 and quint4x2, sbyte[] for qint8 and int4, short[],
+    /// ushort[], int[]. PyTorch's int_repr(), except that 4-bit elements come one by one; <see cref="Bytes"/> has them packed.</summary>
     public Array IntRepr() => DType switch
     {
         QDType.QUInt8 => bytes.ToArray(),
         QDType.QInt8 => SBytes.ToArray(),
+        QDType.QInt16 => MemoryMarshal.Cast<byte, short>(bytes.Span).ToArray(),
+        QDType.QUInt16 => MemoryMarshal.Cast<byte, ushort>(bytes.Span).ToArray(),
+        QDType.QInt4 => Unpack(v => (sbyte)v),
+        QDType.QUInt4 => Unpack(v => (byte)v),
         _ => Ints.ToArray(),
     };
 
@@ -104,16 +114,34 @@ public sealed class QuantizedTensor
     {
         QDType.QUInt8 => bytes.Span[position],
         QDType.QInt8 => (sbyte)bytes.Span[position],
+        QDType.QInt16 => MemoryMarshal.Cast<byte, short>(bytes.Span)[position],
+        QDType.QUInt16 => MemoryMarshal.Cast<byte, ushort>(bytes.Span)[position],
+        // Shifted to the top of an int and back, so that the sign comes along.
+        QDType.QInt4 => bytes.Span[position >> 1] << (28 - 4 * (position & 1)) >> 28,
+        QDType.QUInt4 => bytes.Span[position >> 1] >> (4 * (position & 1)) & 15,
         _ => Ints[position],
     };
 
     /// <summary>Writes an integer that is known to fit the dtype.</summary>
     internal void SetInteger(int position, int value)
     {
-        if (DType == QDType.QInt32)
-            Ints[position] = value;
-        else
-            bytes.Span[position] = unchecked((byte)value);
+        switch (DType.Bits())
+        {
+            case 32:
+                Ints[position] = value;
+                break;
+            case 16:
+                MemoryMarshal.Cast<byte, short>(bytes.Span)[position] = unchecked((short)value);
+                break;
+            case 4:
+                ref byte pair = ref bytes.Span[position >> 1];
+                int shift = 4 * (position & 1);
+                pair = (byte)(pair & ~(15 << shift) | (value & 15) << shift);
+                break;
+            default:
+                bytes.Span[position] = unchecked((byte)value);
+                break;
+        }
     }
 
     /// <summary>The integer at an index, one number per dimension. Negative ones count from the end.</summary>
@@ -141,6 +169,14 @@ public sealed class QuantizedTensor
 
     /// <summary>The same integers and parameters under another shape (per tensor only; per channel the axis would lose its meaning).</summary>
     public QuantizedTensor Reshape(params int[] newShape) => new(newShape, bytes, QParams) { Source = Source, Name = Name };
+
+    private T[] Unpack<T>(Func<int, T> narrow)
+    {
+        var integers = new T[Length];
+        for (int i = 0; i < integers.Length; i++)
+            integers[i] = narrow(GetInteger(i));
+        return integers;
+    }
 
     public override string ToString() => $"QuantizedTensor [{TensorShape.Format(shape)}] {QParams}";
 }

@@ -1,4 +1,5 @@
 using QuantPS.Engine.Configuration;
+using QuantPS.Engine.Errors;
 using QuantPS.Engine.Observers;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Quantization;
@@ -27,4 +28,50 @@ public sealed record CalibrationData
 
     /// <summary>Batches seen.</summary>
     public long BatchCount { get; init; }
+
+    /// <summary>Which model it belongs to.</summary>
+    public ModelIdentity Identity => ModelIdentity.Of(Original, Model);
+
+    /// <summary>One calibration of several, as if one had seen all the data; the given ones stay as they are.</summary>
+    /// <remarks>Associative and free of order, to the bit, wherever the observers' merges are (see <see cref="Observer.Merge"/>).</remarks>
+    /// <exception cref="QuantException">InvalidArgument: none given, or observers that have no merge. CalibrationMismatch: other models or configurations.</exception>
+    public static CalibrationData Merge(IReadOnlyList<CalibrationData> calibrations)
+    {
+        if (calibrations.Count == 0)
+            throw new QuantException(ErrorIds.InvalidArgument, "There is nothing to merge: give calibrations of the same model.");
+        // The result does not tell which of them came first.
+        CalibrationData first = calibrations.OrderBy(c => c.Original.Name, StringComparer.Ordinal).ThenBy(c => c.Original.Path, StringComparer.Ordinal)
+            .ThenBy(c => c.QConfig.Name, StringComparer.Ordinal).First();
+        ModelIdentity identity = first.Identity;
+        foreach (CalibrationData other in calibrations)
+        {
+            if (identity.DifferenceTo(other.Identity) is string difference)
+            {
+                throw new QuantException(ErrorIds.CalibrationMismatch,
+                    $"Calibrations of '{first.Original.Name}' and '{other.Original.Name}' cannot be merged, as the models differ: in the second, {difference}.", other);
+            }
+            if (other.QConfig with { Name = first.QConfig.Name } != first.QConfig)
+            {
+                throw new QuantException(ErrorIds.CalibrationMismatch,
+                    $"Calibrations with different configurations cannot be merged: {first.QConfig}; {other.QConfig}. Calibrate with the same one.", other);
+            }
+        }
+        Dictionary<string, Observer> merged = new(StringComparer.Ordinal);
+        foreach ((string value, Observer observer) in first.Observers)
+        {
+            Observer all = merged[value] = observer.Spec.Create();
+            foreach (CalibrationData calibration in calibrations)
+            {
+                try
+                {
+                    all.Merge(calibration.Observers[value]);
+                }
+                catch (QuantException e)
+                {
+                    throw new QuantException(e.ErrorId, $"The value '{value}': {e.Message}", calibration, e);
+                }
+            }
+        }
+        return first with { Observers = merged, SampleCount = calibrations.Sum(c => c.SampleCount), BatchCount = calibrations.Sum(c => c.BatchCount) };
+    }
 }

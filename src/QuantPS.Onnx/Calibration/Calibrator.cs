@@ -34,14 +34,14 @@ public sealed class Calibrator : IDisposable
     /// <param name="config">The observers to use.</param>
     /// <param name="passes">Rewrites of the float graph; the registry's by default.</param>
     /// <param name="settings">How to run the float model.</param>
-    /// <exception cref="QuantException">NothingToQuantize, InvalidModel, UnsupportedOperator, UnknownObserver.</exception>
+    /// <exception cref="QuantException">NothingToQuantize, InvalidModel, UnsupportedOperator, UnknownObserver. LayerNotFound: a pattern that matches nothing.</exception>
     public Calibrator(OnnxModel model, QConfig config, IEnumerable<GraphPass>? passes = null, SessionSettings? settings = null)
     {
         original = model;
         this.config = config;
-        plan = new QuantizationPlan(PassRegistry.Apply(model, passes));
-        watched = [.. plan.Observed.Where(v => plan.OperatorOf(v)?.FixedOutput(config) is null)];
-        observers = watched.ToDictionary(v => v, _ => config.Activation.Create(), StringComparer.Ordinal);
+        plan = new QuantizationPlan(PassRegistry.Apply(model, passes), config);
+        watched = [.. plan.Observed.Where(v => plan.FixedOutput(v, config) is null)];
+        observers = watched.ToDictionary(v => v, v => plan.ConfigOf(v, config).Activation.Create(), StringComparer.Ordinal);
         seenTwice = config.Backend == EngineKind.OnnxRuntime ? [] : [.. plan.Nodes
             .Where(n => n is { Operator: WeightOperator, FusedActivation: not null } && n.Range.IsRelu && observers.TryGetValue(n.Output, out Observer? o) && !o.IsIdempotent)
             .Select(n => n.Output)];

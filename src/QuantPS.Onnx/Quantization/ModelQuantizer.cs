@@ -1,4 +1,5 @@
 using QuantPS.Engine.Configuration;
+using QuantPS.Engine.Errors;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Observers;
@@ -22,7 +23,7 @@ public static class ModelQuantizer
         Dictionary<string, QParams> qparams = new(StringComparer.Ordinal);
         foreach (string value in plan.Observed)
         {
-            if (plan.OperatorOf(value)?.FixedOutput(config) is QParams known)
+            if (plan.FixedOutput(value, config) is QParams known)
             {
                 qparams[value] = known;
                 continue;
@@ -30,11 +31,11 @@ public static class ModelQuantizer
             Observer observer = calibration.Observers[value];
             if (!observer.HasObserved)
                 warnings.Add($"The value '{value}' was never observed; it gets scale 1 and zero point 0, as in PyTorch.");
-            qparams[value] = ParametersOf(observer, config.Backend);
+            qparams[value] = Named(value, () => ParametersOf(observer, config.Backend));
         }
         List<QuantizedNode> nodes = [];
         foreach (PlannedNode node in plan.Nodes)
-            nodes.Add(new QuantizedNode(node, node.Operator is WeightOperator op ? MakeLayer(plan, config, node, op, qparams, warnings) : null));
+            nodes.Add(new QuantizedNode(node, node.Operator is WeightOperator op ? MakeLayer(plan, config.For(node.Name), node, op, qparams, warnings) : null));
         return new QuantizedGraph(calibration, qparams, nodes, warnings);
     }
 
@@ -81,9 +82,22 @@ public static class ModelQuantizer
         return q;
     }
 
+    /// <summary>Tells which value an observer's error is about.</summary>
+    private static QParams Named(string value, Func<QParams> calculate)
+    {
+        try
+        {
+            return calculate();
+        }
+        catch (QuantException e)
+        {
+            throw new QuantException(e.ErrorId, $"The value '{value}': {e.Message}", e.Target ?? value, e);
+        }
+    }
+
     private static QParams ParametersOf(Observer observer, EngineKind backend)
     {
-        if (backend != EngineKind.OnnxRuntime || !observer.HasObserved)
+        if (backend != EngineKind.OnnxRuntime || !observer.HasObserved || !observer.HasRange)
             return observer.CalculateQParams();
         (float[] min, float[] max) = observer.SelectRange();
         return OrtQParams.Calculate(min, max, observer.Spec.DType, observer.Spec.Scheme, observer.Spec.ReduceRange, observer.Spec.ChannelAxis);

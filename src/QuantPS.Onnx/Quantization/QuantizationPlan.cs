@@ -1,4 +1,6 @@
+using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Numerics;
 using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
@@ -46,13 +48,16 @@ public sealed record PlannedNode
 public sealed class QuantizationPlan
 {
     private readonly Dictionary<string, string> roots = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, QuantOperator> fixedValues = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, PlannedNode> producers = new(StringComparer.Ordinal);
+    private readonly QConfig? config;
 
     /// <param name="model">The float model, after the passes.</param>
-    /// <exception cref="QuantException">NothingToQuantize, InvalidModel, UnsupportedOperator.</exception>
-    public QuantizationPlan(OnnxModel model)
+    /// <param name="config">Which layers stay float, and which have observers of their own; none without.</param>
+    /// <exception cref="QuantException">NothingToQuantize, InvalidModel, UnsupportedOperator. LayerNotFound: a pattern of the configuration matches nothing.</exception>
+    public QuantizationPlan(OnnxModel model, QConfig? config = null)
     {
         Model = model;
+        this.config = config;
         Types = ValueTypes.Infer(model);
         GraphIndex graph = model.Graph;
         // Constant nodes are values, not work.
@@ -97,23 +102,24 @@ public sealed class QuantizationPlan
             if (op.SharesInputQParams)
                 roots[planned.Output] = roots[node.Input[op.ActivationInputs[0]]];
             else
-                Observe(planned.Output, op);
+                Observe(planned.Output, planned);
         }
         Nodes = nodes;
         Observed = observed;
+        CheckPatterns(work);
         if (!nodes.Any(n => n.Operator is WeightOperator))
         {
             string why = string.Join("; ", nodes.Take(5).Select(n => $"{n.Name} ({n.OpType}): {n.Reason}"));
             throw new QuantException(ErrorIds.NothingToQuantize, $"'{graph.Where}' has no layer with weights that can be quantized ({why}{(nodes.Count > 5 ? "; ..." : "")}).", model);
         }
 
-        void Observe(string value, QuantOperator? producer = null)
+        void Observe(string value, PlannedNode? producer = null)
         {
             if (!roots.TryAdd(value, value))
                 return;
             observed.Add(value);
             if (producer is not null)
-                fixedValues[value] = producer;
+                producers[value] = producer;
         }
     }
 
@@ -132,12 +138,41 @@ public sealed class QuantizationPlan
     public string? Root(string value) => roots.GetValueOrDefault(value);
 
     /// <summary>The operator that makes a value with parameters of its own; null when it comes from outside the quantized part.</summary>
-    public QuantOperator? OperatorOf(string root) => fixedValues.GetValueOrDefault(root);
+    public QuantOperator? OperatorOf(string root) => producers.GetValueOrDefault(root)?.Operator;
+
+    /// <summary>The configuration for a value with parameters of its own: that of the layer that makes it; the general one for what comes from outside.</summary>
+    public QConfig ConfigOf(string root, QConfig general) => producers.TryGetValue(root, out PlannedNode? node) ? general.For(node.Name) : general;
+
+    /// <summary>Parameters that are fixed for a value, because its range is known beforehand; null to observe it.</summary>
+    public QParams? FixedOutput(string root, QConfig general) => OperatorOf(root)?.FixedOutput(ConfigOf(root, general));
 
     public NodeContext ContextOf(NodeProto node) => new(Model.Graph, node, Types);
 
+    /// <summary>A pattern that matches nothing is a mistake, of which the user would otherwise never hear.</summary>
+    private void CheckPatterns(NodeProto[] work)
+    {
+        string[] all = [.. work.Select(GraphIndex.DisplayName)];
+        foreach (string pattern in config?.Exclude ?? [])
+            Check(pattern, all, "to exclude");
+        string[] quantized = [.. Nodes.Where(n => n.IsQuantized).Select(n => n.Name)];
+        foreach (LayerOverride found in config?.Overrides ?? [])
+            Check(found.Pattern, quantized, "with an override that is quantized");
+
+        void Check(string pattern, string[] names, string what)
+        {
+            if (names.Any(n => LayerPattern.Matches(pattern, n)))
+                return;
+            string[] inFloat = [.. all.Where(n => LayerPattern.Matches(pattern, n))];
+            string help = inFloat.Length > 0 ? $"It matches only nodes that stay float or are part of another layer: {string.Join(", ", inFloat.Take(3))}"
+                : names.Length > 0 ? $"The nearest names: {string.Join(", ", LayerPattern.Nearest(pattern, names))}" : "There is none";
+            throw new QuantException(ErrorIds.LayerNotFound, $"'{Model.Name}' has no layer '{pattern}' {what}. {help}. Get-QLayer lists them.", pattern);
+        }
+    }
+
     private string? WhyFloat(GraphIndex graph, NodeProto node)
     {
+        if (config?.Exclude.FirstOrDefault(p => LayerPattern.Matches(p, GraphIndex.DisplayName(node))) is string pattern)
+            return pattern.Equals(GraphIndex.DisplayName(node), StringComparison.OrdinalIgnoreCase) ? "it is excluded" : $"it is excluded by '{pattern}'";
         if (OperatorRegistry.Find(node) is not QuantOperator op)
             return "the operator has no int8 form";
         foreach (string input in op.ActivationInputs.Select(i => GraphIndex.Input(node, i)))

@@ -32,7 +32,7 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [ValidateNotNull]
     public int[] ZeroPoint { get; set; } = [];
 
-    /// <summary>quint8 (the default), qint8 or qint32.</summary>
+    /// <summary>quint8 (the default), qint8, qint32, int16, uint16, int4 or quint4x2 (uint4).</summary>
     [Parameter(ParameterSetName = TensorSet)]
     [Spelling<QDType>]
     public QDType DType { get; set; } = QDType.QUInt8;

@@ -68,12 +68,14 @@ public sealed class GetQLayerCommand : QuantCmdlet
             Min = row.Min,
             Max = row.Max,
             Histogram = row.Histogram,
+            Observed = row.Observed,
         };
     }
 
     private static QLayer Row(string model, CalibrationData? data, PlannedNode node)
     {
-        Observer? seen = node.IsQuantized && data?.Plan.Root(node.Output) is string root ? data.Observers.GetValueOrDefault(root) : null;
+        string? root = node.IsQuantized ? data?.Plan.Root(node.Output) : null;
+        Observer? seen = root is null ? null : data!.Observers.GetValueOrDefault(root);
         return new QLayer
         {
             Name = node.Name,
@@ -84,6 +86,7 @@ public sealed class GetQLayerCommand : QuantCmdlet
             Min = seen is { MinValues: [float min, ..] } ? min : null,
             Max = seen is { MaxValues: [float max, ..] } ? max : null,
             Histogram = seen is null ? [] : seen.Histogram.ToArray(),
+            Observed = seen is null ? null : (root!, seen),
         };
     }
 }

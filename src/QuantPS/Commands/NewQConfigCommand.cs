@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Management.Automation;
 using QuantPS.Abstractions;
 using QuantPS.Completion;
@@ -80,54 +81,73 @@ public sealed class NewQConfigCommand : QuantCmdlet
     [Parameter]
     public int? WeightQuantMax { get; set; }
 
+    /// <summary>The scale of the activation observer FixedQParams; goes with -ActivationZeroPoint.</summary>
+    [Parameter]
+    public float? ActivationScale { get; set; }
+
+    /// <summary>The zero point of the activation observer FixedQParams.</summary>
+    [Parameter]
+    public int? ActivationZeroPoint { get; set; }
+
+    /// <summary>Bins of the activations' histogram, for the observers that keep one. 2048 by default.</summary>
+    [Parameter]
+    public int? Bins { get; set; }
+
+    /// <summary>Levels that the observer Entropy quantizes a candidate range to. 128 by default.</summary>
+    [Parameter]
+    public int? QuantizedBins { get; set; }
+
+    /// <summary>Share of the values that the observer Percentile covers, in percent. 99.999 by default.</summary>
+    [Parameter]
+    public double? Percentile { get; set; }
+
+    /// <summary>The observer OrtMinMax takes the mean of the batches' extremes.</summary>
+    [Parameter]
+    public SwitchParameter Averaging { get; set; }
+
+    /// <summary>The observers OrtMinMax and Percentile make the range symmetric around 0. Percentile does unless this is $false.</summary>
+    [Parameter]
+    public SwitchParameter SymmetricRange { get; set; }
+
+    /// <summary>Layers with observers of their own: @{ 'name or pattern*' = what }, where what is a QConfig, the name of a preset, or a hashtable of
+    /// this command's parameters that changes the configuration. Only the observers are taken; the engine is one for all.</summary>
+    [Parameter]
+    [ValidateNotNull]
+    public IDictionary? Override { get; set; }
+
+    /// <summary>Layers that stay float: names or patterns.</summary>
+    [Parameter]
+    [ValidateNotNullOrEmpty]
+    [SupportsWildcards]
+    public string[]? Exclude { get; set; }
+
     /// <inheritdoc/>
     protected override void Process()
     {
         QConfig preset = Backend ?? QConfigPresets.Default;
-        ObserverSpec activation = ActivationObserver is ObserverKind a ? new ObserverSpec { Kind = a, Scheme = DefaultScheme(a, symmetric: false) } : preset.Activation;
-        ObserverSpec weight = WeightObserver is ObserverKind w ? new ObserverSpec { Kind = w, DType = QDType.QInt8, Scheme = DefaultScheme(w, symmetric: true) } : preset.Weight;
-        activation = Change(activation, "Activation", ActivationObserver is not null, ActivationDType, ActivationScheme, ActivationQuantMin, ActivationQuantMax);
-        weight = Change(weight, "Weight", WeightObserver is not null, WeightDType, WeightScheme, WeightQuantMin, WeightQuantMax);
-        if (MyInvocation.BoundParameters.ContainsKey(nameof(ReduceRange)))
-            activation = activation with { ReduceRange = ReduceRange };
-        // An observer refuses what PyTorch's constructor refuses; better here than when the first tensor comes.
-        activation.Create();
-        weight.Create();
-        QConfig changed = preset with { Activation = activation, Weight = weight };
+        QConfig changed = new QConfigChanges(MyInvocation.BoundParameters).Apply(preset);
+        if (Override is not null)
+            changed = changed with { Overrides = [.. changed.Overrides.Where(o => !Override.Contains(o.Pattern)), .. ReadOverrides(Override, changed)] };
+        if (Exclude is not null)
+            changed = changed with { Exclude = [.. changed.Exclude, .. Exclude] };
         WriteObject(changed with { Name = Name ?? (changed == preset ? preset.Name : "custom") });
     }
 
-    private static QScheme DefaultScheme(ObserverKind kind, bool symmetric) => (kind.IsPerChannel(), symmetric) switch
+    private static IEnumerable<LayerOverride> ReadOverrides(IDictionary overrides, QConfig general)
     {
-        (true, true) => QScheme.PerChannelSymmetric,
-        (true, false) => QScheme.PerChannelAffine,
-        (false, true) => QScheme.PerTensorSymmetric,
-        (false, false) => QScheme.PerTensorAffine,
-    };
-
-    private ObserverSpec Change(ObserverSpec spec, string what, bool observerNamed, QDType? dtype, QScheme? scheme, int? quantMin, int? quantMax)
-    {
-        if (dtype is QDType d)
-            spec = spec with { DType = d };
-        if (scheme is QScheme s)
+        foreach (DictionaryEntry entry in overrides)
         {
-            ObserverKind kind = observerNamed ? spec.Kind : spec.Kind.Per(channel: s.IsPerChannel());
-            if (kind.IsPerChannel() != s.IsPerChannel())
-                throw new QuantException(ErrorIds.UnsupportedScheme,
-                    $"-{what}Scheme {s.TorchName()} does not go with the observer {Spellings.PyTorch(kind)}, which watches {(kind.IsPerChannel() ? "every channel" : "the whole tensor")}. "
-                    + $"Use -{what}Observer {Spellings.PyTorch(s.IsPerChannel() ? ObserverKind.PerChannelMinMax : ObserverKind.MinMax)}, or another scheme.", kind);
-            spec = spec with { Kind = kind, Scheme = s };
+            string pattern = entry.Key is PSObject key ? key.BaseObject.ToString()! : entry.Key.ToString()!;
+            QConfig own = (entry.Value is PSObject wrapped ? wrapped.BaseObject : entry.Value) switch
+            {
+                QConfig config => config,
+                string name => QConfigPresets.Get(name),
+                IDictionary changes => new QConfigChanges(changes, pattern).Apply(general),
+                object other => throw new QuantException(ErrorIds.InvalidArgument,
+                    $"-Override '{pattern}' takes a QConfig, the name of a preset or a hashtable of New-QConfig's parameters, not {other.GetType().Name}.", other),
+                null => throw new QuantException(ErrorIds.InvalidArgument, $"-Override '{pattern}' has no value. To keep layers in float, use -Exclude.", pattern),
+            };
+            yield return new LayerOverride(pattern, own.Activation, own.Weight);
         }
-        if (quantMin.HasValue != quantMax.HasValue)
-            throw new QuantException(ErrorIds.InvalidQuantizationRange, $"-{what}QuantMin and -{what}QuantMax go together: give both or none.", quantMin ?? quantMax);
-        if (quantMin is int lo && quantMax is int hi)
-            spec = spec with { QuantMin = lo, QuantMax = hi };
-        if (AveragingConstant is double c)
-        {
-            if (!(c > 0 && c <= 1))
-                throw new QuantException(ErrorIds.InvalidArgument, $"-AveragingConstant {c} must be above 0 and at most 1.", c);
-            spec = spec with { AveragingConstant = c };
-        }
-        return spec;
     }
 }

@@ -6,7 +6,7 @@ namespace QuantPS.Completion;
 /// <summary>The names of an enum's values: PowerShell's (PerChannelAffine) and PyTorch's (per_channel_affine, torch.per_channel_affine, MinMaxObserver).</summary>
 public static class Spelling<T> where T : struct, Enum
 {
-    private static readonly Dictionary<string, T> ByKey = Enum.GetValues<T>().ToDictionary(v => Key(v.ToString()));
+    private static readonly Dictionary<string, T> ByKey = Aliases();
 
     /// <summary>Both spellings of every value, in the enum's order, PyTorch's first.</summary>
     public static IReadOnlyList<(T Value, string PyTorch, string PowerShell)> Names { get; } =
@@ -17,6 +17,20 @@ public static class Spelling<T> where T : struct, Enum
 
     /// <summary>"quint8 (QUInt8), qint8 (QInt8), ...", for error messages.</summary>
     public static string Known => string.Join(", ", Names.Select(n => n.PyTorch == n.PowerShell ? n.PyTorch : $"{n.PyTorch} ({n.PowerShell})"));
+
+    /// <summary>Both spellings; int8, uint8, ... beside qint8, quint8, as PyTorch 2's observers take them and ONNX calls them.</summary>
+    private static Dictionary<string, T> Aliases()
+    {
+        Dictionary<string, T> byKey = [];
+        foreach (T value in Enum.GetValues<T>())
+        {
+            byKey.TryAdd(Key(value.ToString()), value);
+            byKey.TryAdd(Key(Spellings.PyTorch(value)), value);
+            if (value is QDType)
+                byKey.TryAdd(Key(value.ToString()[1..]), value);
+        }
+        return byKey;
+    }
 
     private static string Key(string text)
     {

@@ -10,10 +10,5 @@ public static class QConfigText
     public static string Observer(ObserverSpec spec) => $"{spec.Kind} {spec.DType.TorchName()} {spec.Scheme.TorchName()} {Range(spec)}";
 
     /// <summary>The integers that are used: the custom range, or the dtype's, halved by reduce_range.</summary>
-    public static string Range(ObserverSpec spec)
-    {
-        (int min, int max) = spec.QuantMin is int lo && spec.QuantMax is int hi ? (lo, hi) : spec.DType.Range();
-        // Halves are rounded down, as in PyTorch: -127 becomes -64. 32 bits are never reduced.
-        return spec.ReduceRange && spec.DType != QDType.QInt32 ? $"{min >> 1}..{max >> 1}" : $"{min}..{max}";
-    }
+    public static string Range(ObserverSpec spec) => spec.Range.ToString();
 }

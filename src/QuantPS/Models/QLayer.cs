@@ -1,6 +1,7 @@
 using QuantPS.Abstractions;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Observers;
 using QuantPS.Formatting;
 
 namespace QuantPS.Models;
@@ -61,6 +62,9 @@ public sealed class QLayer : ILayerSource
 
     /// <summary>Counts of the values observed at the output in equal bins from Min to Max; empty where the observer keeps none.</summary>
     public float[] Histogram { get; init; } = [];
+
+    /// <summary>The observed value whose parameters the output has, and its observer.</summary>
+    internal (string Value, Observer Observer)? Observed { get; init; }
 
     /// <summary>The spread of the output's values as a line of bars.</summary>
     public string Activations => Text.Sparkline(Histogram);
