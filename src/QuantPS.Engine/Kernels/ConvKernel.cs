@@ -1,15 +1,28 @@
 namespace QuantPS.Engine.Kernels;
 
+/// <summary>How a kernel's activations lie in memory.</summary>
+public enum KernelLayout
+{
+    /// <summary>[N, C, spatial...]: a plane a channel.</summary>
+    Contiguous,
+
+    /// <summary>[N, spatial..., C]: the channels of a pixel side by side.</summary>
+    ChannelsLast,
+}
+
 /// <summary>A convolution kernel with its packed weights: made once per layer, run many times, from any thread.</summary>
 public abstract class ConvKernel
 {
     /// <summary>What -Verbose shows.</summary>
     public abstract string Name { get; }
 
-    /// <param name="input">8-bit activations [N, C, spatial...], row-major.</param>
+    /// <summary>The layout of input and output.</summary>
+    public virtual KernelLayout Layout => KernelLayout.Contiguous;
+
+    /// <param name="input">8-bit activations, [N, C, spatial...] in the kernel's layout.</param>
     /// <param name="batch">N.</param>
     /// <param name="inputSpatial">Spatial sizes, as many as the geometry has.</param>
-    /// <param name="output">Receives [N, O, output spatial...], row-major.</param>
+    /// <param name="output">Receives [N, O, output spatial...] in the kernel's layout.</param>
     public abstract void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output);
 }
 

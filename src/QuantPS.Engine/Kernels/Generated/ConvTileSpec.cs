@@ -1,0 +1,60 @@
+using QuantPS.Engine.Numerics.Requantization;
+
+namespace QuantPS.Engine.Kernels.Generated;
+
+/// <summary>All that the code of a convolution tile depends on: shape constants are baked in, pointers and numbers are not. Equal specs share code.</summary>
+/// <remarks>A tile is a few output pixels times one or two blocks of 16 output channels. The products of a pixel lie in memory as
+/// <see cref="Runs"/> runs of <see cref="RunQuads"/> times four bytes (one run a kernel row, or one a tap where taps do not touch).</remarks>
+internal sealed record ConvTileSpec
+{
+    /// <summary>Where each pixel's window starts, in bytes from the first one's.</summary>
+    public required PixelOffsets Pixels { get; init; }
+
+    /// <summary>Blocks of 16 output channels: 1 or 2.</summary>
+    public required int ChannelBlocks { get; init; }
+
+    /// <summary>Output channels in the last block, 1 to 16.</summary>
+    public required int LastBlockChannels { get; init; }
+
+    /// <summary>Where each run starts, in bytes from the window's start.</summary>
+    public required PixelOffsets Runs { get; init; }
+
+    /// <summary>Groups of four bytes in a run.</summary>
+    public required int RunQuads { get; init; }
+
+    /// <summary>Bytes from a tile's input to the next one's.</summary>
+    public required int InputStep { get; init; }
+
+    /// <summary>Bytes from a pixel's output to the next one's: all output channels.</summary>
+    public required int OutputPixelStep { get; init; }
+
+    /// <summary>Which steps the formula has.</summary>
+    public required FormShape Form { get; init; }
+}
+
+/// <summary>The steps of a <see cref="RequantizationForm"/>, without its numbers.</summary>
+internal readonly record struct FormShape(bool Fused, bool AddBefore, bool AddAfter, bool Factor, RequantizationTail Tail)
+{
+    public static FormShape Of(RequantizationForm form) =>
+        new(form.FusedBias is not null, form.AddBefore is not null, form.AddAfter is not null, form.Factor is not null, form.Tail);
+}
+
+/// <summary>A list of offsets that compares by value.</summary>
+internal sealed class PixelOffsets(int[] values) : IEquatable<PixelOffsets>
+{
+    public int[] Values { get; } = values;
+
+    public int Count => Values.Length;
+
+    public bool Equals(PixelOffsets? other) => other is not null && Values.AsSpan().SequenceEqual(other.Values);
+
+    public override bool Equals(object? obj) => Equals(obj as PixelOffsets);
+
+    public override int GetHashCode()
+    {
+        HashCode hash = default;
+        foreach (int v in Values)
+            hash.Add(v);
+        return hash.ToHashCode();
+    }
+}
