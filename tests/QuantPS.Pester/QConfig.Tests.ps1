@@ -78,3 +78,41 @@ Describe 'What does not go together' {
         { New-QConfig @Arguments -ErrorAction Stop } | Should -Throw -ErrorId "$Id,*"
     }
 }
+
+Describe 'Versions of PyTorch and smallest scales' {
+    It 'takes <Version> as <Expected>' -ForEach @(
+        @{ Version = '1.13'; Expected = 'V1_13' }
+        @{ Version = 2;      Expected = 'V2' }
+        @{ Version = '2.10'; Expected = 'V2' }
+    ) {
+        $c = New-QConfig onednn -TorchVersion $Version
+        $c.Activation.TorchVersion | Should -Be $Expected
+        $c.Weight.TorchVersion | Should -Be $Expected
+    }
+
+    It 'refuses a version that it does not know' {
+        { New-QConfig -TorchVersion 3 } | Should -Throw '*1.13*'
+    }
+
+    It 'takes the smallest scale' {
+        (New-QConfig -WeightEps 0.000244140625).Weight.Eps | Should -Be 0.000244140625
+    }
+}
+
+Describe 'Compat' {
+    It 'quantizes NaN and huge values as the real kernels of <Version> do' -ForEach @(
+        # 2.x: NaN acts as a big number and the zero point wraps a sum beyond int32 to the minimum. 1.13: NaN gives the minimum.
+        @{ Version = '2';    Expected = @(0, 255, 0) }
+        @{ Version = '1.13'; Expected = @(0, 255, 0) }
+    ) {
+        $x = New-Tensor -Shape 3 -Value ([float]::NaN), 300, -300
+        ($x | ConvertTo-Quantized -Scale 1 -ZeroPoint 200 -Compat -TorchVersion $Version).IntRepr() | Should -Be $Expected
+    }
+
+    It 'differs where the kernels do: NaN with a zero point of 0' {
+        $x = New-Tensor -Shape 1 -Value ([float]::NaN)
+        ($x | ConvertTo-Quantized -Scale 1 -Compat -TorchVersion 2).IntRepr() | Should -Be 255
+        ($x | ConvertTo-Quantized -Scale 1 -Compat -TorchVersion 1.13).IntRepr() | Should -Be 0
+        ($x | ConvertTo-Quantized -Scale 1).IntRepr() | Should -Be 0
+    }
+}

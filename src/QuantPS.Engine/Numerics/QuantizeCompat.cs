@@ -1,3 +1,5 @@
+using QuantPS.Engine.Tensors;
+
 namespace QuantPS.Engine.Numerics;
 
 /// <summary>How PyTorch's own kernels quantize NaN and values beyond int32, kernel by kernel. On everything else they all agree with
@@ -44,5 +46,25 @@ public static class QuantizeCompatKernels
             default:
                 return Quantizer.QuantizeTorch(x, inverse, zeroPoint, min, max);
         }
+    }
+
+    /// <summary>Quantizes a tensor as the named version of PyTorch does, with the kernel that it would choose.</summary>
+    /// <param name="tensor">float32.</param>
+    /// <param name="qparams">Integer zero points, per tensor or per channel.</param>
+    /// <param name="version">Whose kernels.</param>
+    public static QuantizedTensor Quantize(Tensor tensor, QParams qparams, TorchVersion version)
+    {
+        qparams.CheckFits(tensor.Dims);
+        QuantizeCompat kernel = version == TorchVersion.V1_13 ? QuantizeCompat.Torch113 : qparams.IsPerChannel ? QuantizeCompat.Torch2PerChannel : QuantizeCompat.Torch2PerTensor;
+        var result = QuantizedTensor.Allocate(tensor.Shape, qparams);
+        (int outer, int channels, int inner) = qparams.IsPerChannel ? TensorShape.Split(tensor.Dims, qparams.Axis) : (1, 1, tensor.Length);
+        ReadOnlySpan<float> x = tensor.Span;
+        for (int block = 0; block < outer * channels; block++)
+        {
+            int c = block % channels;
+            for (int i = block * inner; i < (block + 1) * inner; i++)
+                result.SetInteger(i, Quantize(kernel, x[i], qparams.Scales[c], qparams.ZeroPoints[c], qparams.DType));
+        }
+        return result;
     }
 }

@@ -14,8 +14,10 @@ namespace QuantPS.Onnx.Quantization;
 /// bias stays float. With the engine onnxruntime, parameters follow onnxruntime/python/tools/quantization instead.</remarks>
 public static class ModelQuantizer
 {
+    /// <param name="calibration">The float model and what was observed.</param>
+    /// <param name="compat">Reproduce the engine's own defects.</param>
     /// <exception cref="Engine.Errors.QuantException">NotANumber, AsymmetricWeightRefused, InvalidRequantizationScale and what the layers refuse, with the layer's name.</exception>
-    public static QuantizedGraph Quantize(CalibrationData calibration)
+    public static QuantizedGraph Quantize(CalibrationData calibration, bool compat = false)
     {
         QuantizationPlan plan = calibration.Plan;
         QConfig config = calibration.QConfig;
@@ -35,17 +37,17 @@ public static class ModelQuantizer
         }
         List<QuantizedNode> nodes = [];
         foreach (PlannedNode node in plan.Nodes)
-            nodes.Add(new QuantizedNode(node, node.Operator is WeightOperator op ? MakeLayer(plan, config.For(node.Name), node, op, qparams, warnings) : null));
+            nodes.Add(new QuantizedNode(node, node.Operator is WeightOperator op ? MakeLayer(plan, config.For(node.Name), compat, node, op, qparams, warnings) : null));
         return new QuantizedGraph(calibration, qparams, nodes, warnings);
     }
 
-    private static QuantizedWeightLayer MakeLayer(QuantizationPlan plan, QConfig config, PlannedNode node, WeightOperator op, Dictionary<string, QParams> qparams, List<string> warnings)
+    private static QuantizedWeightLayer MakeLayer(QuantizationPlan plan, QConfig config, bool compat, PlannedNode node, WeightOperator op, Dictionary<string, QParams> qparams, List<string> warnings)
     {
         NodeContext context = plan.ContextOf(node.Node);
         QParams input = qparams[plan.Root(node.Inputs.First())!], output = qparams[plan.Root(node.Output)!];
         float[]? bias = op.Bias(context);
         QuantizedTensor weight = QuantizeWeight(op.Weight(context), bias, input, config);
-        LayerOptions options = new() { Name = node.Name, Relu = node.Range.IsRelu, TorchVersion = config.Activation.TorchVersion };
+        LayerOptions options = new() { Name = node.Name, Relu = node.Range.IsRelu, Compat = compat, TorchVersion = config.Activation.TorchVersion };
         QuantizedWeightLayer layer = op.CreateLayer(context, weight, bias, input, output, config.Backend, options);
         if (layer.QuantizedBias is not null && layer.BiasHeadroom.Any(h => h < 1))
         {

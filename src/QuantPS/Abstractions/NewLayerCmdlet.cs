@@ -52,8 +52,9 @@ public abstract class NewLayerCmdlet : QuantCmdlet
     [Parameter]
     public SwitchParameter Compat { get; set; }
 
-    /// <summary>V2 (the default) or V1_13: oneDNN's formula changed in between.</summary>
+    /// <summary>Whose PyTorch: 2 (the default) or 1.13; some formulas changed in between.</summary>
     [Parameter]
+    [TorchVersion]
     public TorchVersion TorchVersion { get; set; } = TorchVersion.V2;
 
     /// <summary>For views and messages.</summary>

@@ -45,6 +45,15 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [Parameter(ParameterSetName = TensorSet)]
     public SwitchParameter Onnx { get; set; }
 
+    /// <summary>Reproduces the real engines' defects too: of the layers' kernels, and what quantize makes of NaN and values beyond int32.</summary>
+    [Parameter]
+    public SwitchParameter Compat { get; set; }
+
+    /// <summary>Whose PyTorch -Compat follows for a tensor: 2 (the default) or 1.13. A calibration's QConfig names its own.</summary>
+    [Parameter(ParameterSetName = TensorSet)]
+    [TorchVersion]
+    public TorchVersion TorchVersion { get; set; } = TorchVersion.V2;
+
     /// <inheritdoc/>
     protected override void Process()
     {
@@ -57,7 +66,9 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     }
 
     private QuantizedTensor Quantize(object value) => value is Tensor tensor
-        ? Quantizer.Quantize(tensor, QParamsParameters.Create(Scale, ZeroPoint, DType, Axis, tensor.Rank), Onnx)
+        ? Compat
+            ? QuantizeCompatKernels.Quantize(tensor, QParamsParameters.Create(Scale, ZeroPoint, DType, Axis, tensor.Rank), TorchVersion)
+            : Quantizer.Quantize(tensor, QParamsParameters.Create(Scale, ZeroPoint, DType, Axis, tensor.Rank), Onnx)
         : throw new QuantException(ErrorIds.InvalidArgument, $"With -Scale a Tensor is wanted, not {value.GetType().Name}.", value);
 
     private QuantizedModel Convert(object value)
@@ -69,7 +80,7 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
             Tensor tensor => throw new QuantException(ErrorIds.InvalidArgument, $"{tensor}: name -Scale (and -ZeroPoint, -DType, -Axis) to quantize a tensor.", tensor),
             _ => throw new QuantException(ErrorIds.InvalidArgument, $"A Calibration (Invoke-Calibration) or a Tensor is wanted, not {value.GetType().Name}.", value),
         };
-        var quantized = new QuantizedModel(calibration.Model, ModelQuantizer.Quantize(calibration.Data));
+        var quantized = new QuantizedModel(calibration.Model, ModelQuantizer.Quantize(calibration.Data, Compat));
         foreach (string warning in quantized.Warnings)
             WriteWarning(warning);
         return quantized;

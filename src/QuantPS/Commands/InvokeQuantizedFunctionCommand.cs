@@ -46,8 +46,9 @@ public sealed class InvokeQuantizedFunctionCommand : PipelineCmdlet<QuantizedTen
     [Parameter]
     public SwitchParameter Compat { get; set; }
 
-    /// <summary>V2 (the default) or V1_13.</summary>
+    /// <summary>Whose PyTorch: 2 (the default) or 1.13; some formulas changed in between.</summary>
     [Parameter]
+    [TorchVersion]
     public TorchVersion TorchVersion { get; set; } = TorchVersion.V2;
 
     /// <inheritdoc/>

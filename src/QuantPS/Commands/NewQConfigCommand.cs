@@ -109,6 +109,21 @@ public sealed class NewQConfigCommand : QuantCmdlet
     [Parameter]
     public SwitchParameter SymmetricRange { get; set; }
 
+    /// <summary>Whose PyTorch: 2 (the default) or 1.13. HistogramObserver and oneDNN's formula changed in between.</summary>
+    [Parameter]
+    [TorchVersion]
+    public TorchVersion? TorchVersion { get; set; }
+
+    /// <summary>Smallest scale of the activations; 2^-23 by default.</summary>
+    [Parameter]
+    [ValidateRange(float.Epsilon, float.MaxValue)]
+    public float ActivationEps { get; set; }
+
+    /// <summary>Smallest scale of the weights; 2^-23 by default.</summary>
+    [Parameter]
+    [ValidateRange(float.Epsilon, float.MaxValue)]
+    public float WeightEps { get; set; }
+
     /// <summary>Layers with observers of their own: @{ 'name or pattern*' = what }, where what is a QConfig, the name of a preset, or a hashtable of
     /// this command's parameters that changes the configuration. Only the observers are taken; the engine is one for all.</summary>
     [Parameter]

@@ -19,6 +19,7 @@ internal sealed class QConfigChanges
         nameof(NewQConfigCommand.ActivationQuantMin), nameof(NewQConfigCommand.ActivationQuantMax), nameof(NewQConfigCommand.WeightQuantMin), nameof(NewQConfigCommand.WeightQuantMax),
         nameof(NewQConfigCommand.ActivationScale), nameof(NewQConfigCommand.ActivationZeroPoint), nameof(NewQConfigCommand.Bins), nameof(NewQConfigCommand.QuantizedBins),
         nameof(NewQConfigCommand.Percentile), nameof(NewQConfigCommand.Averaging), nameof(NewQConfigCommand.SymmetricRange),
+        nameof(NewQConfigCommand.TorchVersion), nameof(NewQConfigCommand.ActivationEps), nameof(NewQConfigCommand.WeightEps),
     ];
 
     private readonly Dictionary<string, object> named = new(StringComparer.OrdinalIgnoreCase);
@@ -67,6 +68,12 @@ internal sealed class QConfigChanges
             Averaging = Value<bool>(nameof(NewQConfigCommand.Averaging)) ?? activation.Averaging,
             SymmetricRange = Value<bool>(nameof(NewQConfigCommand.SymmetricRange)) ?? activation.SymmetricRange,
         };
+        if (named.TryGetValue(nameof(NewQConfigCommand.TorchVersion), out object? torch))
+        {
+            TorchVersion version = (TorchVersion)new TorchVersionAttribute().Transform(null!, torch);
+            activation = activation with { TorchVersion = version };
+            weight = weight with { TorchVersion = version };
+        }
         // An observer refuses what PyTorch's constructor refuses; better here than when the first tensor comes.
         activation.Create();
         weight.Create();
@@ -100,6 +107,8 @@ internal sealed class QConfigChanges
                 $"-{what}QuantMin and -{what}QuantMax go together: give both or none.", quantMin ?? quantMax);
         if (quantMin is int lo && quantMax is int hi)
             spec = spec with { QuantMin = lo, QuantMax = hi };
+        if (Value<float>(what + "Eps") is float eps)
+            spec = spec with { Eps = eps };
         if (Value<double>(nameof(NewQConfigCommand.AveragingConstant)) is double c)
         {
             if (!(c > 0 && c <= 1))

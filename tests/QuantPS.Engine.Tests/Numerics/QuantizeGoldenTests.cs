@@ -16,11 +16,14 @@ public class QuantizeGoldenTests
 
     public static TheoryData<string> NewIds => GoldenFile.Ids(New);
 
+    private static int[] Integers(QuantizedTensor t) => [.. Enumerable.Range(0, t.Length).Select(t.GetInteger)];
+
     [Theory, MemberData(nameof(OldIds))]
     public void CompatibilityKernelIsTorch113(string id)
     {
         JsonElement c = GoldenFile.Load(Old)[id];
         AssertCompat(QuantizeCompat.Torch113, c.GetProperty("x").Tensor(), Parameters(c), c.GetProperty("q"));
+        Assert.Equal(c.GetProperty("q").Integers(), Integers(QuantizeCompatKernels.Quantize(c.GetProperty("x").Tensor(), Parameters(c), TorchVersion.V1_13)));
     }
 
     [Theory, MemberData(nameof(OldIds))]
@@ -41,6 +44,7 @@ public class QuantizeGoldenTests
     public void CompatibilityKernelsAreTorch2(string id)
     {
         JsonElement c = GoldenFile.Load(New)[id];
+        Assert.Equal(c.GetProperty("q_per_tensor").Integers(), Integers(QuantizeCompatKernels.Quantize(c.GetProperty("x").Tensor(), Parameters(c), TorchVersion.V2)));
         AssertCompat(QuantizeCompat.Torch2PerTensor, c.GetProperty("x").Tensor(), Parameters(c), c.GetProperty("q_per_tensor"));
         AssertCompat(QuantizeCompat.Torch2PerChannel, c.GetProperty("x").Tensor(), Parameters(c), c.GetProperty("q_per_channel"));
     }

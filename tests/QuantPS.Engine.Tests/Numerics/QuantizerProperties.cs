@@ -53,6 +53,15 @@ public class QuantizerProperties
         });
 
     [Fact]
+    public void QuantizationIsMonotonic() =>
+        Gen.Select(Interval, EightBits, PerTensor, Value.Array[2, 40]).Holds((r, dtype, scheme, x) =>
+        {
+            float[] ascending = [.. x.Order()];
+            QuantizedTensor q = Quantizer.Quantize(new Tensor([x.Length], ascending), Calculate(r, dtype, scheme));
+            return Enumerable.Range(1, x.Length - 1).All(i => q.GetInteger(i - 1) <= q.GetInteger(i));
+        });
+
+    [Fact]
     public void ValuesInTheRangeComeBackWithinHalfAStep() =>
         Gen.Select(Interval, EightBits, Gen.Double[0, 1]).Holds((r, dtype, at) =>
         {
