@@ -1,10 +1,11 @@
 using QuantPS.Benchmarks;
 
-Dictionary<string, Func<int>> benchmarks = new(StringComparer.OrdinalIgnoreCase)
+Dictionary<string, Func<string[], int>> benchmarks = new(StringComparer.OrdinalIgnoreCase)
 {
-    ["observers"] = ObserversBenchmark.Run,
+    ["conv"] = ConvBenchmark.Run,
+    ["observers"] = _ => ObserversBenchmark.Run(),
 };
-if (args is [string name, ..] && benchmarks.TryGetValue(name, out Func<int>? run))
-    return run();
-Console.Error.WriteLine($"usage: dotnet run -c Release --project tests/QuantPS.Benchmarks -- {string.Join('|', benchmarks.Keys)}");
+if (args is [string name, .. string[] options] && benchmarks.TryGetValue(name, out Func<string[], int>? run))
+    return run(options);
+Console.Error.WriteLine($"usage: dotnet run -c Release --project tests/QuantPS.Benchmarks -- {string.Join('|', benchmarks.Keys)} [options]");
 return 2;
