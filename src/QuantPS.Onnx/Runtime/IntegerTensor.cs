@@ -93,7 +93,7 @@ internal sealed class IntegerTensor
         return t;
     }
 
-    public TensorProto ToProto(string name) => TensorProtos.Create(name, Type, Packed(), Shape);
+    public TensorProto ToProto(string name) => TensorProtos.Create(name, Type, ToStored().Span, Shape);
 
     /// <summary>A float32 tensor whose values are integers of the type; null when one of them is not.</summary>
     public static IntegerTensor? FromTensor(Tensor tensor, DataType type)
@@ -123,7 +123,7 @@ internal sealed class IntegerTensor
     public OrtValue ToOrt()
     {
         OrtValue value = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)Type, Array.ConvertAll(Shape, d => (long)d));
-        Packed().CopyTo(value.GetTensorMutableRawData());
+        ToStored().Span.CopyTo(value.GetTensorMutableRawData());
         return value;
     }
 
@@ -146,10 +146,11 @@ internal sealed class IntegerTensor
 
     private bool IsFourBit => Type is DataType.Int4 or DataType.Uint4;
 
-    private ReadOnlySpan<byte> Packed()
+    /// <summary>The bytes as files, ONNX Runtime and <see cref="QuantizedTensor"/> have them: 4-bit elements packed.</summary>
+    public Memory<byte> ToStored()
     {
         if (!IsFourBit)
-            return Memory.Span;
+            return Memory;
         var packed = new byte[(Length + 1) / 2];
         for (int i = 0; i < Length; i++)
             packed[i >> 1] |= (byte)((Memory.Span[i] & 15) << 4 * (i & 1));

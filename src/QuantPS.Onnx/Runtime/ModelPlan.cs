@@ -54,7 +54,7 @@ public sealed class ModelPlan : IDisposable
 
     /// <summary>Runs the model.</summary>
     /// <param name="inputs">A tensor for every input. For an input of integers it holds integers of that type.</param>
-    /// <returns>Under each output's name a Tensor, or a QuantizedTensor for uint8, int8 and int32, see <see cref="OutputValues"/>.</returns>
+    /// <returns>Under each output's name a Tensor, or a QuantizedTensor for integers of up to 32 bits, see <see cref="OutputValues"/>.</returns>
     /// <exception cref="QuantException">ShapeMismatch, InvalidArgument, UnsupportedDType, InferenceFailed.</exception>
     public IReadOnlyDictionary<string, object> Run(IReadOnlyDictionary<string, Tensor> inputs)
     {

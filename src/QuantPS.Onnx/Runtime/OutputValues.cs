@@ -12,7 +12,7 @@ using Tensor = QuantPS.Engine.Tensors.Tensor;
 namespace QuantPS.Onnx.Runtime;
 
 /// <summary>A model's outputs as the prompt has them.</summary>
-/// <remarks>float32 is a Tensor. uint8, int8 and int32 are a QuantizedTensor, with the scale and zero point of the node that made them
+/// <remarks>float32 is a Tensor. Integers of up to 32 bits are a QuantizedTensor, with the scale and zero point of the node that made them
 /// (QuantizeLinear, QLinearConv, QLinearMatMul) where these are constants, else with scale 1 and zero point 0, so that the real values are the integers
 /// themselves. Any other type is a Tensor if every value is a float32 value (bool as 0 and 1), and an error otherwise: nothing is rounded silently.</remarks>
 internal static class OutputValues
@@ -24,9 +24,9 @@ internal static class OutputValues
             return new Tensor(value.Real().Shape, value.Real().Memory) { Name = name, Source = source };
         if (value.Typed is not { } t)
             return ToTensor(value.Native!, name, source);
-        if (DTypeOf(t.Type) is not QDType dtype)
-            return new Tensor(t.Shape, Array.ConvertAll(t.ToInts(), v => (float)v)) { Name = name, Source = source };
-        return new QuantizedTensor(t.Shape, t.Memory, ParametersOf(model, name, t, dtype) ?? new QParams(1, 0, dtype)) { Name = name, Source = source };
+        QDType dtype = DTypeOf(t.Type);
+        QParams qparams = ParametersOf(model, name, t, dtype) ?? new QParams(1, 0, dtype);
+        return new QuantizedTensor(t.Shape, t.ToStored(), qparams) { Name = name, Source = source };
     }
 
     /// <summary>The parameters that the node behind a value names, when they are constants; null otherwise.</summary>
@@ -49,12 +49,15 @@ internal static class OutputValues
         return scale.Dims.Count == 1 && scales.Length == integers.Shape[axis] ? new QParams(scales, zeroPoints, dtype, QScheme.PerChannelAffine, axis) : null;
     }
 
-    private static QDType? DTypeOf(DataType type) => type switch
+    private static QDType DTypeOf(DataType type) => type switch
     {
         DataType.Uint8 => QDType.QUInt8,
         DataType.Int8 => QDType.QInt8,
-        DataType.Int32 => QDType.QInt32,
-        _ => null,
+        DataType.Uint16 => QDType.QUInt16,
+        DataType.Int16 => QDType.QInt16,
+        DataType.Uint4 => QDType.QUInt4,
+        DataType.Int4 => QDType.QInt4,
+        _ => QDType.QInt32,
     };
 
     private static Tensor ToTensor(OrtValue value, string name, string? source)

@@ -88,6 +88,27 @@ public class ModelPlanTests
         Assert.Equal([4, 8], q.Dequantize().ToArray());
     }
 
+    [Fact]
+    public void FourAndSixteenBitOutputs()
+    {
+        OnnxModel model = Model(
+            [
+                Nodes.Create("QuantizeLinear", "wide", ["x", "s", "z"], ["w"]),
+                Nodes.Create("DequantizeLinear", "d", ["w", "s", "z"], ["back"]),
+                Nodes.Create("QuantizeLinear", "narrow", ["back", "s", "n"], ["small"]),
+                Nodes.Create("DequantizeLinear", "e", ["small", "s", "n"], ["y"]),
+            ], DataType.Float,
+            [TensorProtos.Create("s", [0.5f], []), OneNode.Integers(DataType.Uint16, [], 1000).Typed!.ToProto("z"),
+                OneNode.Integers(DataType.Int4, [], -2).Typed!.ToProto("n")],
+            ("w", DataType.Uint16), ("y", DataType.Float));
+        using ModelPlan plan = new(model);
+        IReadOnlyDictionary<string, object> outputs = plan.Run(new Tensor([1, 3], new float[] { 2, -1000, 40000 }));
+        QuantizedTensor wide = Assert.IsType<QuantizedTensor>(outputs["w"]);
+        Assert.Equal(new ushort[] { 1004, 0, 65535 }, wide.IntRepr());
+        Assert.Equal((0.5, 1000), ((double)wide.Scale, (int)wide.ZeroPoint));
+        Assert.Equal([2, -3, 4.5f], ((Tensor)outputs["y"]).ToArray());
+    }
+
     /// <summary>Tensors at the prompt are float32; for an integer input they must hold integers of its type, in either runtime.</summary>
     [Theory]
     [InlineData(255f, true)]

@@ -1,3 +1,6 @@
+using QuantPS.Engine.Layers;
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Runtime;
 using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 
@@ -32,6 +35,32 @@ public class ConvTests
                 node.Compare(QLinearInputs(draw, conv, x, w, channels, bias, zeros));
             }
         }
+    }
+
+    /// <summary>The engine's layers take an int32 bias as it is: not through float32, which would round it and could not hold all of int32.</summary>
+    [Fact]
+    public void LayersWithIntegerBias()
+    {
+        int[] bias = [16777217, -16777219, int.MaxValue, 5];
+        QParams input = new(0.5f, 128, QDType.QUInt8), output = new(33554.432f, 7, QDType.QUInt8);
+        QParams weight = new([0.25f, 0.5f, 0.125f, 3], new int[4], QDType.QInt8, QScheme.PerChannelAffine, 0);
+        Draw draw = new(8);
+        int[] w = draw.Integers(DataType.Int8, 4, 1, 1, 1).Typed!.ToInts();
+        QuantizedConv conv = QuantizedConv.FromIntegerBias(QuantizedTensor.FromIntegers(w, [4, 1, 1, 1], weight), bias, new ConvGeometry([1, 1]), input, output);
+        QuantizedLinear linear = QuantizedLinear.FromIntegerBias(QuantizedTensor.FromIntegers(w, [4, 1], weight), bias, input, output);
+        Assert.Equal(bias, conv.QuantizedBias);
+        Assert.Equal(16777217 * 0.125f, conv.Bias![0]);
+
+        using OneNode node = new("QLinearConv",
+            [(DataType.Uint8, 4), (DataType.Float, 0), (DataType.Uint8, 0), (DataType.Int8, 4), (DataType.Float, 1), (DataType.Int8, 1), (DataType.Float, 0),
+                (DataType.Uint8, 0), (DataType.Int32, 1)], [DataType.Uint8]);
+        GraphValue x = draw.Integers(DataType.Uint8, 1, 1, 16, 16);
+        int[] expected = node.RunOracle(x, OneNode.Floats([], 0.5f), OneNode.Integers(DataType.Uint8, [], 128), OneNode.Integers(DataType.Int8, [4, 1, 1, 1], w),
+            OneNode.Floats([4], 0.25f, 0.5f, 0.125f, 3), OneNode.Integers(DataType.Int8, [4], new int[4]), OneNode.Floats([], 33554.432f),
+            OneNode.Integers(DataType.Uint8, [], 7), OneNode.Integers(DataType.Int32, [4], bias))[0].Typed!.ToInts();
+        Assert.Equal(expected, ((byte[])conv.Run(new QuantizedTensor([1, 1, 16, 16], x.Typed!.Memory, input)).IntRepr()).Select(v => (int)v));
+        byte[] rows = (byte[])linear.Run(new QuantizedTensor([256, 1], x.Typed.Memory, input)).IntRepr();
+        Assert.Equal(expected, Enumerable.Range(0, 1024).Select(i => (int)rows[i % 256 * 4 + i / 256]));
     }
 
     /// <summary>The standard allows a zero point for every output channel, which ONNX Runtime refuses: each channel is then a convolution of its own.</summary>
