@@ -22,14 +22,16 @@ internal sealed class OneNode : IDisposable
     /// <param name="opset">Version of the operator set.</param>
     /// <param name="oracle">Whether ONNX Runtime runs it too.</param>
     /// <param name="attributes">The node's attributes.</param>
-    public OneNode(string opType, (DataType Type, int Rank)?[] inputs, DataType[] outputs, int opset = 21, bool oracle = true, params AttributeProto[] attributes)
+    public OneNode(string opType, (DataType Type, int Rank)?[] inputs, DataType[] outputs, int opset = 21, bool oracle = true,
+        params AttributeProto[] attributes)
         : this([Nodes.Create(opType, "node", inputs.Select((x, i) => x is null ? "" : $"in{i}"), outputs.Select((_, i) => $"out{i}"), attributes)],
             inputs, outputs, [], opset, oracle)
     {
     }
 
     /// <summary>Several nodes of ours: inputs "in0" and so on, outputs "out0" and so on.</summary>
-    public OneNode(NodeProto[] nodes, (DataType Type, int Rank)?[] inputs, DataType[] outputs, TensorProto[] constants, int opset = 21, bool oracle = true)
+    public OneNode(NodeProto[] nodes, (DataType Type, int Rank)?[] inputs, DataType[] outputs, TensorProto[] constants, int opset = 21,
+        bool oracle = true)
     {
         GraphProto graph = new() { Name = "one" };
         graph.Node.AddRange(nodes);
@@ -39,7 +41,8 @@ internal sealed class OneNode : IDisposable
             if (inputs[i] is var (type, rank))
                 graph.Input.Add(Nodes.Value($"in{i}", type, [.. Enumerable.Range(0, rank).Select(d => $"d{i}{d}")]));
         }
-        graph.Output.AddRange(outputs.Select((o, i) => new ValueInfoProto { Name = $"out{i}", Type = new() { TensorType = new() { ElemType = (int)o } } }));
+        graph.Output.AddRange(outputs.Select((o, i) => new ValueInfoProto { Name = $"out{i}",
+            Type = new() { TensorType = new() { ElemType = (int)o } } }));
         ModelProto proto = new() { IrVersion = 10, Graph = graph };
         proto.OpsetImport.Add(new OperatorSetIdProto { Version = opset });
         model = OnnxModel.FromProto(proto, "one");
@@ -63,7 +66,8 @@ internal sealed class OneNode : IDisposable
     }
 
     /// <summary>Our outputs.</summary>
-    public GraphValue[] Run(params GraphValue?[] inputs) => plan.RunValues(Named(inputs), values => model.Graph.Outputs.Select(o => values(o.Name)).ToArray());
+    public GraphValue[] Run(params GraphValue?[] inputs) =>
+        plan.RunValues(Named(inputs), values => model.Graph.Outputs.Select(o => values(o.Name)).ToArray());
 
     /// <summary>ONNX Runtime's outputs.</summary>
     public GraphValue[] RunOracle(params GraphValue?[] inputs)

@@ -30,7 +30,8 @@ public sealed record SessionSettings
 /// <param name="shape">Its shape.</param>
 public delegate void OutputVisitor(string name, ReadOnlySpan<float> data, ReadOnlySpan<int> shape);
 
-/// <summary>A model loaded into ONNX Runtime. Any value of the graph can be an output. Thread-safe to run; dispose it to free the native session.</summary>
+/// <summary>A model loaded into ONNX Runtime. Any value of the graph can be an output. Thread-safe to run; dispose it to free the native
+/// session.</summary>
 public sealed class OnnxRuntimeSession : IDisposable
 {
     private static readonly Lock EnvironmentLock = new();
@@ -63,7 +64,8 @@ public sealed class OnnxRuntimeSession : IDisposable
         {
             // ONNX Runtime's error codes do not tell these apart from broken models.
             string[] unsupported = ["NOT_IMPLEMENTED", "No Op registered", "not a registered function/op"];
-            string id = unsupported.Any(u => e.Message.Contains(u, StringComparison.OrdinalIgnoreCase)) ? ErrorIds.UnsupportedOperator : ErrorIds.InvalidModel;
+            string id = unsupported.Any(u => e.Message.Contains(u, StringComparison.OrdinalIgnoreCase)) ? ErrorIds.UnsupportedOperator
+                : ErrorIds.InvalidModel;
             throw new QuantException(id, $"ONNX Runtime cannot load '{where}': {e.Message}", where, e);
         }
         Inputs = new ModelInputs(where, [.. model.Graph.Inputs.Select(i => TypeOf(i.Name, session.InputMetadata[i.Name]))]);
@@ -78,7 +80,8 @@ public sealed class OnnxRuntimeSession : IDisposable
 
     /// <summary>Runs the model and shows each output to the visitor, without copying.</summary>
     /// <exception cref="QuantException">ShapeMismatch, InvalidArgument (an input is missing or unknown), UnsupportedDType, InferenceFailed.</exception>
-    public void Run(IReadOnlyDictionary<string, Tensor> inputs, IReadOnlyList<string> outputs, OutputVisitor visitor) => RunChecked(inputs, outputs, results =>
+    public void Run(IReadOnlyDictionary<string, Tensor> inputs, IReadOnlyList<string> outputs, OutputVisitor visitor) =>
+        RunChecked(inputs, outputs, results =>
     {
         for (int i = 0; i < outputs.Count; i++)
             visitor(outputs[i], FloatsOf(results[i], outputs[i]), ShapeOf(results[i]));
@@ -139,7 +142,8 @@ public sealed class OnnxRuntimeSession : IDisposable
     }
 
     /// <summary>Runs on ONNX Runtime's own values, of any element type.</summary>
-    internal IDisposableReadOnlyCollection<OrtValue> RunValues(IReadOnlyCollection<string> names, IReadOnlyCollection<OrtValue> values, IReadOnlyCollection<string> outputs)
+    internal IDisposableReadOnlyCollection<OrtValue> RunValues(IReadOnlyCollection<string> names, IReadOnlyCollection<OrtValue> values,
+        IReadOnlyCollection<string> outputs)
     {
         using RunOptions run = new();
         try

@@ -26,7 +26,8 @@ public sealed class ValueTypes
     public static ValueTypes Infer(OnnxModel model)
     {
         // ONNX Runtime's .NET binding cannot say that a value has a 4-bit type, so such values must not be outputs.
-        Dictionary<string, DataType> fourBit = model.Graph.Nodes.Where(n => FourBitType(model, n) is not null).ToDictionary(n => n.Output[0], n => FourBitType(model, n)!.Value);
+        Dictionary<string, DataType> fourBit = model.Graph.Nodes.Where(n => FourBitType(model, n) is not null)
+            .ToDictionary(n => n.Output[0], n => FourBitType(model, n)!.Value);
         IEnumerable<string> computed = model.Graph.Nodes.SelectMany(n => n.Output)
             .Where(v => v.Length > 0 && model.Graph.Constant(v) is null && !fourBit.ContainsKey(v));
         using OnnxRuntimeSession session = new(model, computed, new SessionSettings { IntraOpThreads = 1, Optimize = false });

@@ -11,7 +11,8 @@ using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 
 namespace QuantPS.Onnx.Runtime;
 
-/// <summary>Integers as an ONNX graph types them: up to 32 bits, row-major, without scale and zero point, which are values of their own there.</summary>
+/// <summary>Integers as an ONNX graph types them: up to 32 bits, row-major, without scale and zero point, which are values of their own
+/// there.</summary>
 /// <remarks>4-bit elements take a byte each here; files and ONNX Runtime pack two into one, the first in the low bits.</remarks>
 internal sealed class IntegerTensor
 {
@@ -21,7 +22,8 @@ internal sealed class IntegerTensor
     {
         Length = TensorShape.Count(shape);
         if (bytes.Length != (long)Length * SizeOf(type))
-            throw new QuantException(ErrorIds.ShapeMismatch, $"{bytes.Length} bytes cannot fill the shape [{TensorShape.Format(shape)}] of {type}.");
+            throw new QuantException(ErrorIds.ShapeMismatch,
+                $"{bytes.Length} bytes cannot fill the shape [{TensorShape.Format(shape)}] of {type}.");
         Type = type;
         Shape = shape;
         Memory = bytes;
@@ -122,7 +124,8 @@ internal sealed class IntegerTensor
     /// <summary>A copy in ONNX Runtime's own memory; the caller disposes it.</summary>
     public OrtValue ToOrt()
     {
-        OrtValue value = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)Type, Array.ConvertAll(Shape, d => (long)d));
+        OrtValue value = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)Type,
+            Array.ConvertAll(Shape, d => (long)d));
         ToStored().Span.CopyTo(value.GetTensorMutableRawData());
         return value;
     }

@@ -14,7 +14,8 @@ namespace QuantPS.Onnx.Runtime;
 /// <summary>A model's outputs as the prompt has them.</summary>
 /// <remarks>float32 is a Tensor. Integers of up to 32 bits are a QuantizedTensor, with the scale and zero point of the node that made them
 /// (QuantizeLinear, QLinearConv, QLinearMatMul) where these are constants, else with scale 1 and zero point 0, so that the real values are the integers
-/// themselves. Any other type is a Tensor if every value is a float32 value (bool as 0 and 1), and an error otherwise: nothing is rounded silently.</remarks>
+/// themselves. Any other type is a Tensor if every value is a float32 value (bool as 0 and 1), and an error otherwise: nothing is rounded
+/// silently.</remarks>
 internal static class OutputValues
 {
     /// <exception cref="QuantException">UnsupportedDType: no float32 value stands for it.</exception>
@@ -32,21 +33,24 @@ internal static class OutputValues
     /// <summary>The parameters that the node behind a value names, when they are constants; null otherwise.</summary>
     private static QParams? ParametersOf(OnnxModel model, string name, IntegerTensor integers, QDType dtype)
     {
-        if (model.Graph.Producer(name) is not NodeProto node || IntegerOperatorRegistry.Find(node)?.OutputParameters is not var (scaleInput, zeroInput))
+        if (model.Graph.Producer(name) is not NodeProto node
+            || IntegerOperatorRegistry.Find(node)?.OutputParameters is not var (scaleInput, zeroInput))
             return null;
         if (model.Graph.ConstantInput(node, scaleInput) is not TensorProto scale || scale.Type() != DataType.Float)
             return null;
         if (GraphIndex.Input(node, zeroInput).Length > 0 && model.Graph.ConstantInput(node, zeroInput) is null)
             return null;
         float[] scales = scale.ToFloats();
-        int[] zeroPoints = model.Graph.ConstantInput(node, zeroInput) is TensorProto zero ? [.. zero.ToLongs().Select(z => (int)z)] : new int[scales.Length];
+        int[] zeroPoints = model.Graph.ConstantInput(node, zeroInput) is TensorProto zero ? [.. zero.ToLongs().Select(z => (int)z)]
+            : new int[scales.Length];
         if (scales.Length != zeroPoints.Length || !scales.All(s => s > 0 && float.IsFinite(s)))
             return null;
         if (scales.Length == 1)
             return new QParams(scales[0], zeroPoints[0], dtype);
         int axis = TensorShape.NormalizeAxis((int)node.GetInt("axis", 1), integers.Shape.Length);
         // A scale of more dimensions is blocked, which QuantizedTensor cannot say.
-        return scale.Dims.Count == 1 && scales.Length == integers.Shape[axis] ? new QParams(scales, zeroPoints, dtype, QScheme.PerChannelAffine, axis) : null;
+        return scale.Dims.Count == 1 && scales.Length == integers.Shape[axis]
+            ? new QParams(scales, zeroPoints, dtype, QScheme.PerChannelAffine, axis) : null;
     }
 
     private static QDType DTypeOf(DataType type) => type switch
@@ -73,7 +77,8 @@ internal static class OutputValues
             // A long beyond 2^53 may round to a double that a float32 holds.
             DataType.Int64 => [.. value.GetTensorDataAsSpan<long>().ToArray().Select(v => Math.Abs((decimal)v) <= 1L << 53 ? v : double.Epsilon)],
             DataType.Uint64 => [.. value.GetTensorDataAsSpan<ulong>().ToArray().Select(v => v <= 1UL << 53 ? v : double.Epsilon)],
-            _ => throw new QuantException(ErrorIds.UnsupportedDType, $"The output '{name}' is {(value.IsTensor ? type.ToString() : "not a tensor")}, "
+            _ => throw new QuantException(ErrorIds.UnsupportedDType,
+                $"The output '{name}' is {(value.IsTensor ? type.ToString() : "not a tensor")}, "
                 + "which has no form at the prompt. Take it out of the model's outputs, or behind a Cast to float.", name),
         };
         int bad = Array.FindIndex(values, v => (float)v != v && !double.IsNaN(v));

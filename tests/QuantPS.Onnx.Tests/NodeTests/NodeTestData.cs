@@ -38,7 +38,8 @@ internal static class NodeTestData
     private static bool HasIntegerOperator(string name)
     {
         string file = Path.Combine(Folder.Value!, name, "model.onnx");
-        return File.Exists(file) && ModelProto.Parser.ParseFrom(File.ReadAllBytes(file)).Graph.Node.Any(n => IntegerOperatorRegistry.Find(n) is not null);
+        return File.Exists(file)
+            && ModelProto.Parser.ParseFrom(File.ReadAllBytes(file)).Graph.Node.Any(n => IntegerOperatorRegistry.Find(n) is not null);
     }
 
     /// <summary>Where the package's files are, by the package manager.</summary>
@@ -46,7 +47,8 @@ internal static class NodeTestData
     {
         try
         {
-            using Process dpkg = Process.Start(new ProcessStartInfo("dpkg", ["-L", Package]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            ProcessStartInfo list = new("dpkg", ["-L", Package]) { RedirectStandardOutput = true, RedirectStandardError = true };
+            using Process dpkg = Process.Start(list)!;
             string[] files = dpkg.StandardOutput.ReadToEnd().Split('\n');
             dpkg.WaitForExit();
             return files.FirstOrDefault(f => f.EndsWith("/data/node", StringComparison.Ordinal) && Directory.Exists(f));

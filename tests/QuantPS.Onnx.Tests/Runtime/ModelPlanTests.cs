@@ -38,7 +38,8 @@ public class ModelPlanTests
     [Fact]
     public void FloatModelDoesNotSuit() => Assert.False(ModelPlan.Suits(TestData.Network("fmnist-resnet8")));
 
-    /// <summary>Integers with the scale and zero point of the node that made them; int8 values pass through an island (Transpose) and are computed on.</summary>
+    /// <summary>Integers with the scale and zero point of the node that made them; int8 values pass through an island (Transpose) and are
+    /// computed on.</summary>
     [Fact]
     public void QuantizedOutputsKeepTheirParameters()
     {
@@ -117,11 +118,13 @@ public class ModelPlanTests
     [InlineData(0.5f, false)]
     public void IntegerInputs(float value, bool fits)
     {
-        OnnxModel model = Model([Nodes.Create("DequantizeLinear", "d", ["x", "s"], ["y"])], DataType.Uint8, [TensorProtos.Create("s", [2f], [])], ("y", DataType.Float));
+        OnnxModel model = Model([Nodes.Create("DequantizeLinear", "d", ["x", "s"], ["y"])], DataType.Uint8,
+            [TensorProtos.Create("s", [2f], [])], ("y", DataType.Float));
         using ModelPlan plan = new(model);
         using OnnxRuntimeSession session = new(model);
         Tensor x = new([1, 1], new[] { value });
-        foreach (Func<IReadOnlyDictionary<string, object>> run in (Func<IReadOnlyDictionary<string, object>>[])[() => plan.Run(x), () => session.RunAnyType(x, model)])
+        Func<IReadOnlyDictionary<string, object>>[] runtimes = [() => plan.Run(x), () => session.RunAnyType(x, model)];
+        foreach (Func<IReadOnlyDictionary<string, object>> run in runtimes)
         {
             if (fits)
             {
@@ -155,7 +158,8 @@ public class ModelPlanTests
             Assert.Equal(ErrorIds.UnsupportedDType, Assert.Throws<QuantException>(() => plan.Run(x)).ErrorId);
     }
 
-    /// <summary>Weights that are dequantized are so once, when the plan is made; the island has them as constants, which some operators insist on.</summary>
+    /// <summary>Weights that are dequantized are so once, when the plan is made; the island has them as constants, which some operators
+    /// insist on.</summary>
     [Fact]
     public void ConstantsAreComputedOnce()
     {
@@ -180,7 +184,8 @@ public class ModelPlanTests
                 Nodes.Create("Cast", "scale", ["s"], ["hs"], Nodes.Attribute("to", (long)DataType.Float16)),
                 Nodes.Create("QuantizeLinear", "q", ["h", "hs", "z"], ["q"]),
                 Nodes.Create("DequantizeLinear", "d", ["q", "s", "z"], ["y"]),
-            ], DataType.Float, [TensorProtos.Create("s", [0.5f], []), OneNode.Integers(DataType.Uint8, [], 3).Typed!.ToProto("z")], ("y", DataType.Float));
+            ], DataType.Float, [TensorProtos.Create("s", [0.5f], []), OneNode.Integers(DataType.Uint8, [], 3).Typed!.ToProto("z")],
+                ("y", DataType.Float));
         using ModelPlan plan = new(model);
         Assert.Equal((1, 1), (plan.IntegerNodeCount, plan.FloatIslandCount));
         Assert.Equal([1.5f], ((Tensor)plan.Run(new Tensor([1, 1], new[] { 1.4f }))["y"]).ToArray());
@@ -192,7 +197,8 @@ public class ModelPlanTests
         graph.Node.AddRange(nodes);
         graph.Input.Add(Nodes.Value("x", input, "N", "M"));
         graph.Initializer.AddRange(constants);
-        graph.Output.AddRange(outputs.Select(o => new ValueInfoProto { Name = o.Name, Type = new() { TensorType = new() { ElemType = (int)o.Type } } }));
+        graph.Output.AddRange(outputs.Select(o => new ValueInfoProto { Name = o.Name,
+            Type = new() { TensorType = new() { ElemType = (int)o.Type } } }));
         ModelProto proto = new() { IrVersion = 10, Graph = graph };
         proto.OpsetImport.Add(new OperatorSetIdProto { Version = 21 });
         return OnnxModel.FromProto(proto, "test");

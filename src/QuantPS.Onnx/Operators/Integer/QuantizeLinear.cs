@@ -6,7 +6,8 @@ using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 
 namespace QuantPS.Onnx.Operators.Integer;
 
-/// <summary>x, scale, zero point -> saturate(rne(x / scale) + zero point). float32 to integers of 4, 8 or 16 bits; per tensor, per axis, blocked.</summary>
+/// <summary>x, scale, zero point -> saturate(rne(x / scale) + zero point). float32 to integers of 4, 8 or 16 bits; per tensor, per axis,
+/// blocked.</summary>
 /// <remarks>Source: onnx docs/Operators.md, QuantizeLinear. NaN gives the type's minimum, as ONNX Runtime's kernel does.</remarks>
 internal sealed class QuantizeLinear : IntegerOperator
 {

@@ -46,24 +46,26 @@ public class ConvTests
         QParams weight = new([0.25f, 0.5f, 0.125f, 3], new int[4], QDType.QInt8, QScheme.PerChannelAffine, 0);
         Draw draw = new(8);
         int[] w = draw.Integers(DataType.Int8, 4, 1, 1, 1).Typed!.ToInts();
-        QuantizedConv conv = QuantizedConv.FromIntegerBias(QuantizedTensor.FromIntegers(w, [4, 1, 1, 1], weight), bias, new ConvGeometry([1, 1]), input, output);
+        QuantizedConv conv = QuantizedConv.FromIntegerBias(QuantizedTensor.FromIntegers(w, [4, 1, 1, 1], weight), bias,
+            new ConvGeometry([1, 1]), input, output);
         QuantizedLinear linear = QuantizedLinear.FromIntegerBias(QuantizedTensor.FromIntegers(w, [4, 1], weight), bias, input, output);
         Assert.Equal(bias, conv.QuantizedBias);
         Assert.Equal(16777217 * 0.125f, conv.Bias![0]);
 
         using OneNode node = new("QLinearConv",
-            [(DataType.Uint8, 4), (DataType.Float, 0), (DataType.Uint8, 0), (DataType.Int8, 4), (DataType.Float, 1), (DataType.Int8, 1), (DataType.Float, 0),
-                (DataType.Uint8, 0), (DataType.Int32, 1)], [DataType.Uint8]);
+            [(DataType.Uint8, 4), (DataType.Float, 0), (DataType.Uint8, 0), (DataType.Int8, 4), (DataType.Float, 1), (DataType.Int8, 1),
+                (DataType.Float, 0), (DataType.Uint8, 0), (DataType.Int32, 1)], [DataType.Uint8]);
         GraphValue x = draw.Integers(DataType.Uint8, 1, 1, 16, 16);
-        int[] expected = node.RunOracle(x, OneNode.Floats([], 0.5f), OneNode.Integers(DataType.Uint8, [], 128), OneNode.Integers(DataType.Int8, [4, 1, 1, 1], w),
-            OneNode.Floats([4], 0.25f, 0.5f, 0.125f, 3), OneNode.Integers(DataType.Int8, [4], new int[4]), OneNode.Floats([], 33554.432f),
+        int[] expected = node.RunOracle(x, OneNode.Floats([], 0.5f), OneNode.Integers(DataType.Uint8, [], 128),
+            OneNode.Integers(DataType.Int8, [4, 1, 1, 1], w), OneNode.Floats([4], 0.25f, 0.5f, 0.125f, 3), OneNode.Integers(DataType.Int8, [4], new int[4]), OneNode.Floats([], 33554.432f),
             OneNode.Integers(DataType.Uint8, [], 7), OneNode.Integers(DataType.Int32, [4], bias))[0].Typed!.ToInts();
         Assert.Equal(expected, ((byte[])conv.Run(new QuantizedTensor([1, 1, 16, 16], x.Typed!.Memory, input)).IntRepr()).Select(v => (int)v));
         byte[] rows = (byte[])linear.Run(new QuantizedTensor([256, 1], x.Typed.Memory, input)).IntRepr();
         Assert.Equal(expected, Enumerable.Range(0, 1024).Select(i => (int)rows[i % 256 * 4 + i / 256]));
     }
 
-    /// <summary>The standard allows a zero point for every output channel, which ONNX Runtime refuses: each channel is then a convolution of its own.</summary>
+    /// <summary>The standard allows a zero point for every output channel, which ONNX Runtime refuses: each channel is then a convolution
+    /// of its own.</summary>
     [Fact]
     public void QLinearConvWithZeroPointsPerChannel()
     {
@@ -73,7 +75,8 @@ public class ConvTests
             RandomConv conv = new(draw, oneGroup: true);
             using OneNode node = QLinear(conv, DataType.Uint8, DataType.Int8, perChannel: true, bias: true, oracle: false);
             using OneNode single = QLinear(conv, DataType.Uint8, DataType.Int8, perChannel: true, bias: true, oracle: true);
-            GraphValue?[] inputs = QLinearInputs(draw, conv, DataType.Uint8, DataType.Int8, [conv.Outputs], true, draw.Integers(DataType.Int8, conv.Outputs));
+            GraphValue?[] inputs = QLinearInputs(draw, conv, DataType.Uint8, DataType.Int8, [conv.Outputs], true,
+                draw.Integers(DataType.Int8, conv.Outputs));
             IntegerTensor y = node.Run(inputs)[0].Typed!;
             int plane = y.Length / (y.Shape[0] * conv.Outputs);
             for (int c = 0; c < conv.Outputs; c++)
@@ -103,8 +106,8 @@ public class ConvTests
             RandomConv conv = new(draw);
             int rank = conv.Spatial + 2;
             bool zeroPoints = draw.Int(0, 4) > 0;
-            using OneNode node = new("ConvInteger", [(DataType.Uint8, rank), (w, rank), zeroPoints ? (DataType.Uint8, 0) : null, zeroPoints ? (w, 0) : null],
-                [DataType.Int32], attributes: conv.Attributes);
+            using OneNode node = new("ConvInteger",
+                [(DataType.Uint8, rank), (w, rank), zeroPoints ? (DataType.Uint8, 0) : null, zeroPoints ? (w, 0) : null], [DataType.Int32], attributes: conv.Attributes);
             for (int k = 0; k < 5; k++)
             {
                 node.Compare(draw.Integers(DataType.Uint8, conv.InputShape()), draw.Integers(w, conv.WeightShape),
@@ -113,8 +116,8 @@ public class ConvTests
         }
     }
 
-    /// <summary>Signed inputs and zero points per output channel are the standard's, not ONNX Runtime's. Moving int8 and its zero point up by 128 changes no
-    /// sum, and each channel's sum is that of a convolution with that channel's zero point.</summary>
+    /// <summary>Signed inputs and zero points per output channel are the standard's, not ONNX Runtime's. Moving int8 and its zero point up
+    /// by 128 changes no sum, and each channel's sum is that of a convolution with that channel's zero point.</summary>
     [Fact]
     public void ConvIntegerSignedWithZeroPointsPerChannel()
     {

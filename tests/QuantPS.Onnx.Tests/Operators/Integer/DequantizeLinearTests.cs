@@ -60,7 +60,8 @@ public class DequantizeLinearTests
         }
     }
 
-    /// <summary>4-bit weights are constants of the model, blocked along the input channels as language models have them; odd sizes end in half a byte.</summary>
+    /// <summary>4-bit weights are constants of the model, blocked along the input channels as language models have them; odd sizes end in
+    /// half a byte.</summary>
     [Theory]
     [MemberData(nameof(FourBitTypes))]
     public void FourBitWeights(int dataType)
@@ -72,7 +73,8 @@ public class DequantizeLinearTests
             int rows = draw.Int(1, 7), columns = draw.Int(1, 33), size = draw.Of(0, 2, 16, 32);
             int[] parameters = size == 0 ? [columns] : [rows, (columns + size - 1) / size];
             using OneNode node = new(
-                [Nodes.Create("DequantizeLinear", "d", ["w", "in0", "zero"], ["out0"], Nodes.Attribute("axis", 1L), Nodes.Attribute("block_size", (long)size))],
+                [Nodes.Create("DequantizeLinear", "d", ["w", "in0", "zero"], ["out0"], Nodes.Attribute("axis", 1L),
+                    Nodes.Attribute("block_size", (long)size))],
                 [(DataType.Float, parameters.Length)], [DataType.Float],
                 [draw.Integers(type, rows, columns).Typed!.ToProto("w"), draw.Integers(type, parameters).Typed!.ToProto("zero")]);
             node.Compare(draw.Scales(parameters));

@@ -6,7 +6,8 @@ namespace QuantPS.Onnx.Tests.Operators.Integer;
 /// <summary>Random tensors that are rich in what goes wrong: ties, ends of ranges, scales far apart.</summary>
 internal sealed class Draw(int seed)
 {
-    private static readonly float[] Specials = [0f, -0f, 1e30f, -1e30f, float.MaxValue, float.MinValue, float.Epsilon, float.PositiveInfinity, float.NegativeInfinity];
+    private static readonly float[] Specials = [0f, -0f, 1e30f, -1e30f, float.MaxValue, float.MinValue, float.Epsilon,
+        float.PositiveInfinity, float.NegativeInfinity];
 
     public Random Random { get; } = new(seed);
 
@@ -28,9 +29,11 @@ internal sealed class Draw(int seed)
     /// <summary>Powers of two often: then ties are exact.</summary>
     public float Scale() => Random.Next(2) == 0 ? MathF.ScaleB(1, Int(-8, 2)) : (float)Math.Exp(Random.NextDouble() * 8 - 6);
 
-    public GraphValue Scales(params int[] shape) => OneNode.Floats(shape, [.. Enumerable.Range(0, shape.Aggregate(1, (a, b) => a * b)).Select(_ => Scale())]);
+    public GraphValue Scales(params int[] shape) =>
+        OneNode.Floats(shape, [.. Enumerable.Range(0, shape.Aggregate(1, (a, b) => a * b)).Select(_ => Scale())]);
 
-    /// <summary>Values around the steps of a scale: near ones, exact ties, beyond the range; with specials also infinities and the ends of float32.</summary>
+    /// <summary>Values around the steps of a scale: near ones, exact ties, beyond the range; with specials also infinities and the ends of
+    /// float32.</summary>
     public GraphValue Floats(float step, int range, bool specials, params int[] shape)
     {
         var values = new float[shape.Aggregate(1, (a, b) => a * b)];

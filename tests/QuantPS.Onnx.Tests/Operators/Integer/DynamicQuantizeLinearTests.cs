@@ -13,7 +13,8 @@ public class DynamicQuantizeLinearTests
         for (int i = 0; i < 1000; i++)
         {
             // Also ranges on one side of 0, and such that half-way zero points come up.
-            float low = draw.Of(-1f, 0, -0.5f, 3, -127.5f, -63.75f), high = draw.Of(1f, 0, 2, 127.5f, 191.25f) + (draw.Int(0, 1) == 0 ? 0 : draw.Scale());
+            float low = draw.Of(-1f, 0, -0.5f, 3, -127.5f, -63.75f),
+                high = draw.Of(1f, 0, 2, 127.5f, 191.25f) + (draw.Int(0, 1) == 0 ? 0 : draw.Scale());
             int count = draw.Int(2, 70);
             float[] values = [low, high, .. Enumerable.Range(2, count).Select(_ => low + (high - low) * (float)draw.Random.NextDouble())];
             node.Compare(OneNode.Floats([1, values.Length], values));

@@ -48,7 +48,8 @@ public class MatMulTests
             (int[] left, int[] right) = Ranks(draw);
             int perColumn = right.Length == 2 ? draw.Int(0, 1) : 0;
             using OneNode node = new("QLinearMatMul",
-                [(a, left.Length), (DataType.Float, 0), (a, 0), (b, right.Length), (DataType.Float, perColumn), (b, perColumn), (DataType.Float, 0), (a, 0)], [a]);
+                [(a, left.Length), (DataType.Float, 0), (a, 0), (b, right.Length), (DataType.Float, perColumn), (b, perColumn),
+                    (DataType.Float, 0), (a, 0)], [a]);
             for (int k = 0; k < 5; k++)
             {
                 Resize(draw, left, right);
@@ -61,8 +62,8 @@ public class MatMulTests
         }
     }
 
-    /// <summary>The standard also has parameters of a per row, and per matrix of a batch for both, which ONNX Runtime refuses: here each row is a product of
-    /// its own.</summary>
+    /// <summary>The standard also has parameters of a per row, and per matrix of a batch for both, which ONNX Runtime refuses: here each
+    /// row is a product of its own.</summary>
     [Fact]
     public void ParametersPerRowAndPerMatrix()
     {
@@ -94,8 +95,10 @@ public class MatMulTests
                 GraphValue ownAZero = OneNode.Integers(DataType.Uint8, [], aZero.Typed![r]);
                 GraphValue ownBZero = OneNode.Integers(DataType.Int8, [n], bZero.Typed!.ToInts()[(at * n)..((at + 1) * n)]);
                 Assert.Equal(rowOfIntegers.RunOracle(ownA, ownB, ownAZero, ownBZero)[0].Typed!.ToInts(), sums[(r * n)..((r + 1) * n)]);
-                GraphValue ownScale = OneNode.Floats([], aScale.Real().Span[r]), ownBScale = OneNode.Floats([n], bScale.Real().Span.Slice(at * n, n).ToArray());
-                Assert.Equal(row.RunOracle(ownA, ownScale, ownAZero, ownB, ownBScale, ownBZero, yScale, yZero)[0].Typed!.ToInts(), y[(r * n)..((r + 1) * n)]);
+                GraphValue ownScale = OneNode.Floats([], aScale.Real().Span[r]),
+                    ownBScale = OneNode.Floats([n], bScale.Real().Span.Slice(at * n, n).ToArray());
+                Assert.Equal(row.RunOracle(ownA, ownScale, ownAZero, ownB, ownBScale, ownBZero, yScale, yZero)[0].Typed!.ToInts(),
+                    y[(r * n)..((r + 1) * n)]);
             }
         }
     }

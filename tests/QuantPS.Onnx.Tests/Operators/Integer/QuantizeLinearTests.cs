@@ -26,7 +26,8 @@ public class QuantizeLinearTests
             GraphValue scale = draw.Scales();
             int zeroPoint = (int)(min + (long)i * (max - min) / 255);
             int range = Math.Min(max - min, 40000);
-            node.Compare(draw.Floats(scale.Real().Span[0], range, true, draw.Int(1, 5), draw.Int(1, 99)), scale, OneNode.Integers(type, [], zeroPoint));
+            node.Compare(draw.Floats(scale.Real().Span[0], range, true, draw.Int(1, 5), draw.Int(1, 99)), scale,
+                OneNode.Integers(type, [], zeroPoint));
         }
     }
 
@@ -95,8 +96,9 @@ public class QuantizeLinearTests
         }
     }
 
-    /// <summary>The standard saturates, and so do ONNX Runtime's kernels per tensor and per axis. Its blocked and its 4-bit kernels convert the rounded quotient
-    /// to int32 first and add the zero point then: 2^31 and more becomes INT32_MIN, and what the sum wraps to ends at the wrong end. We follow the standard.</summary>
+    /// <summary>The standard saturates, and so do ONNX Runtime's kernels per tensor and per axis. Its blocked and its 4-bit kernels convert
+    /// the rounded quotient to int32 first and add the zero point then: 2^31 and more becomes INT32_MIN, and what the sum wraps to ends at
+    /// the wrong end. We follow the standard.</summary>
     [Fact]
     public void SaturatesWhereOnnxRuntimeOverflows()
     {
@@ -126,7 +128,8 @@ public class QuantizeLinearTests
         {
             using OneNode node = new("QuantizeLinear", [(DataType.Float, 1), (DataType.Float, 0), (type, 0)], [type]);
             // 40 of them: ONNX Runtime's vector and scalar code differ in places.
-            GraphValue[] inputs = [OneNode.Floats([40], [.. Enumerable.Repeat(float.NaN, 40)]), OneNode.Floats([], 1), OneNode.Integers(type, [], 7)];
+            GraphValue[] inputs = [OneNode.Floats([40], [.. Enumerable.Repeat(float.NaN, 40)]), OneNode.Floats([], 1),
+                OneNode.Integers(type, [], 7)];
             Assert.All(node.Run(inputs)[0].Typed!.ToInts(), v => Assert.Equal(IntegerTensor.RangeOf(type).Min, v));
             node.Compare(inputs);
         }

@@ -45,7 +45,8 @@ internal sealed class RandomConv
     public int Depth => perGroup * kernel.Aggregate(1, (a, b) => a * b);
 
     /// <summary>Room for the window at least.</summary>
-    public int[] InputShape() => [draw.Int(1, 2), groups * perGroup, .. kernel.Select((k, d) => dilation[d] * (k - 1) + draw.Int(1, Spatial == 3 ? 4 : 8))];
+    public int[] InputShape() => [draw.Int(1, 2), groups * perGroup,
+        .. kernel.Select((k, d) => dilation[d] * (k - 1) + draw.Int(1, Spatial == 3 ? 4 : 8))];
 
     /// <summary>Some of an accumulator's size, some at the ends of int32, where the sum wraps.</summary>
     public GraphValue Bias() => OneNode.Integers(DataType.Int32, [Outputs],
