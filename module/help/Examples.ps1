@@ -65,6 +65,10 @@
     'Invoke-QModel' = @(
         @{ Code = 'Import-Tensor ./images/*.png -Scale 255 | Invoke-QModel -Model $q'
            Text = 'The outputs of a quantized model. -Runtime OnnxRuntime runs the same model there.' }
+        @{ Code = '$y = $x | Invoke-QModel -Model (Import-QModel ./from-elsewhere-int8.onnx)'
+           Text = 'A model that came quantized (QuantizeLinear, QLinearConv, MatMulInteger...): its integer nodes run in our engine, the others in ONNX Runtime. ' +
+               'float32 outputs are Tensors. Integers are QuantizedTensors, with the scale and zero point that the model names for them, else 1 and 0: ' +
+               'the numbers themselves. Inputs of integers take Tensors that hold integers of that type.' }
     )
     'Invoke-QuantizedFunction' = @(
         @{ Code = '$a | Invoke-QuantizedFunction add $b -Scale 0.05 -ZeroPoint 128'

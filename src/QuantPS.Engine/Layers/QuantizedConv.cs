@@ -23,8 +23,15 @@ public sealed class QuantizedConv : QuantizedWeightLayer
     /// <param name="engine">Whose arithmetic.</param>
     /// <param name="options">Name, ReLU, compat.</param>
     /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType, AsymmetricWeightRefused, InvalidRequantizationScale, InvalidForcedKernel.</exception>
-    public QuantizedConv(QuantizedTensor weight, float[]? bias, ConvGeometry geometry, QParams input, QParams output, EngineKind engine = EngineKind.X86, LayerOptions? options = null)
-        : base(weight, bias, input, output, engine, options ?? new LayerOptions(), isConv: true, geometry.Groups)
+    public QuantizedConv(QuantizedTensor weight, float[]? bias, ConvGeometry geometry, QParams input, QParams output, EngineKind engine = EngineKind.X86,
+        LayerOptions? options = null)
+        : this(weight, bias, null, geometry, input, output, engine, options ?? new LayerOptions())
+    {
+    }
+
+    private QuantizedConv(QuantizedTensor weight, float[]? bias, int[]? integerBias, ConvGeometry geometry, QParams input, QParams output, EngineKind engine,
+        LayerOptions options)
+        : base(weight, bias, input, output, engine, options, isConv: true, geometry.Groups, integerBias: integerBias)
     {
         Geometry = geometry;
         if (weight.Rank != geometry.SpatialRank + 2)
@@ -42,6 +49,18 @@ public sealed class QuantizedConv : QuantizedWeightLayer
         kernelGeometry = geometry.Reflect ? new ConvGeometry(geometry.Kernel, geometry.Stride, null, null, geometry.Dilation, geometry.Groups) : geometry;
         own = MakePlan(input);
     }
+
+    /// <summary>A layer of a model that holds the bias as int32, as ONNX does; with ONNX Runtime's arithmetic. The integers are taken as they are;
+    /// <see cref="QuantizedWeightLayer.Bias"/> shows what they stand for.</summary>
+    /// <param name="weight">qint8 [O, I / groups, kernel...], per tensor or per channel along axis 0.</param>
+    /// <param name="bias">[O], in steps of input scale x weight scale.</param>
+    /// <param name="geometry">Window, stride, padding, dilation, groups.</param>
+    /// <param name="input">8-bit parameters of the input.</param>
+    /// <param name="output">8-bit parameters of the result.</param>
+    /// <param name="options">Name, ReLU.</param>
+    /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType, InvalidForcedKernel.</exception>
+    public static QuantizedConv FromIntegerBias(QuantizedTensor weight, int[] bias, ConvGeometry geometry, QParams input, QParams output, LayerOptions? options = null) =>
+        new(weight, BiasValues(bias, weight, input), bias, geometry, input, output, EngineKind.OnnxRuntime, options ?? new LayerOptions());
 
     public ConvGeometry Geometry { get; }
 

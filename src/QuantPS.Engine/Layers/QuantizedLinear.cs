@@ -20,13 +20,31 @@ public sealed class QuantizedLinear : QuantizedWeightLayer
     /// <param name="engine">Whose arithmetic.</param>
     /// <param name="options">Name, ReLU, compat.</param>
     /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType, AsymmetricWeightRefused, InvalidRequantizationScale, InvalidForcedKernel.</exception>
-    public QuantizedLinear(QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine = EngineKind.X86, LayerOptions? options = null)
-        : base(weight, bias, input, output, engine, options ?? new LayerOptions(), isConv: false, groups: 1)
+    public QuantizedLinear(QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine = EngineKind.X86,
+        LayerOptions? options = null)
+        : this(weight, bias, null, input, output, engine, options ?? new LayerOptions())
+    {
+    }
+
+    private QuantizedLinear(QuantizedTensor weight, float[]? bias, int[]? integerBias, QParams input, QParams output, EngineKind engine,
+        LayerOptions options)
+        : base(weight, bias, input, output, engine, options, isConv: false, groups: 1, integerBias: integerBias)
     {
         if (weight.Rank != 2)
             throw new QuantException(ErrorIds.ShapeMismatch, $"{Label}: the weight [{TensorShape.Format(weight.Dims)}] must be [output features, input features].", weight);
         own = MakePlan(input);
     }
+
+    /// <summary>A layer of a model that holds the bias as int32, as ONNX does; with ONNX Runtime's arithmetic. The integers are taken as they are;
+    /// <see cref="QuantizedWeightLayer.Bias"/> shows what they stand for.</summary>
+    /// <param name="weight">qint8 [out, in], per tensor or per channel along axis 0.</param>
+    /// <param name="bias">[out], in steps of input scale x weight scale.</param>
+    /// <param name="input">8-bit parameters of the input.</param>
+    /// <param name="output">8-bit parameters of the result.</param>
+    /// <param name="options">Name, ReLU.</param>
+    /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType, InvalidForcedKernel.</exception>
+    public static QuantizedLinear FromIntegerBias(QuantizedTensor weight, int[] bias, QParams input, QParams output, LayerOptions? options = null) =>
+        new(weight, BiasValues(bias, weight, input), bias, input, output, EngineKind.OnnxRuntime, options ?? new LayerOptions());
 
     public int InputFeatures => Weight.Dims[1];
 

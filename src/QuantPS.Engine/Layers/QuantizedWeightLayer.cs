@@ -11,14 +11,17 @@ namespace QuantPS.Engine.Layers;
 public abstract class QuantizedWeightLayer
 {
     private readonly EngineProfile profile;
+    private readonly int[]? integerBias;
 
     /// <remarks>channelAxis is the weight's dimension of output channels: 0, or 1 for transposed convolutions, where each group has that many.</remarks>
     /// <exception cref="QuantException">UnsupportedDType, ShapeMismatch, AsymmetricWeightRefused, InvalidRequantizationScale.</exception>
-    protected QuantizedWeightLayer(QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine, LayerOptions options, bool isConv, int groups, int channelAxis = 0, bool hasOutputPadding = false)
+    protected QuantizedWeightLayer(QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine, LayerOptions options,
+        bool isConv, int groups, int channelAxis = 0, bool hasOutputPadding = false, int[]? integerBias = null)
     {
         Options = options;
         Weight = weight;
         Bias = bias;
+        this.integerBias = integerBias;
         InputQParams = input;
         OutputQParams = output;
         Engine = engine;
@@ -129,6 +132,8 @@ public abstract class QuantizedWeightLayer
             WeightScales = Weight.QParams.Scales.ToArray(),
             PerChannelWeight = Weight.QParams.IsPerChannel,
             Bias = Bias,
+            // In steps of the layer's own input scale; with another one, its float32 value counts.
+            IntegerBias = input.Scales[0] == InputQParams.Scales[0] ? integerBias : null,
             OutputChannels = OutputChannels,
             OutputScale = OutputQParams.Scales[0],
             OutputZeroPoint = OutputZeroPoint,
@@ -138,6 +143,18 @@ public abstract class QuantizedWeightLayer
             BiasPackedThroughFloat = biasPackedThroughFloat,
             Compat = Options.Compat,
         });
+    }
+
+    /// <summary>The real values of an int32 bias: steps of input scale x weight scale, float32.</summary>
+    /// <exception cref="QuantException">ShapeMismatch.</exception>
+    protected static float[] BiasValues(int[] bias, QuantizedTensor weight, QParams input)
+    {
+        if (weight.QParams.Scales.Length != 1 && weight.QParams.Scales.Length != bias.Length)
+            throw new QuantException(ErrorIds.ShapeMismatch, $"A bias of {bias.Length} values does not fit {weight.QParams.Scales.Length} weight scales.", bias);
+        var values = new float[bias.Length];
+        for (int c = 0; c < values.Length; c++)
+            values[c] = bias[c] * (input.Scales[0] * weight.QParams.Scales[weight.QParams.Scales.Length == 1 ? 0 : c]);
+        return values;
     }
 
     /// <summary>0x80 turns qint8 bytes into quint8 ones with the zero point moved by 128.</summary>

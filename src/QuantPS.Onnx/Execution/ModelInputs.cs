@@ -14,7 +14,8 @@ public sealed record ModelInputs(string Where, IReadOnlyList<ValueType> Types)
     /// <exception cref="QuantException">InvalidArgument: the model has several inputs.</exception>
     public IReadOnlyDictionary<string, Tensor> Named(Tensor input) => Types is [ValueType only]
         ? new Dictionary<string, Tensor> { [only.Name] = only.WithBatchDimension(input) }
-        : throw new QuantException(ErrorIds.InvalidArgument, $"'{Where}' has {Types.Count} inputs ({string.Join(", ", Types)}); name the tensor for each.", input);
+        : throw new QuantException(ErrorIds.InvalidArgument,
+            $"'{Where}' has {Types.Count} inputs ({string.Join(", ", Types)}); name the tensor for each.", input);
 
     /// <summary>Throws unless there is a fitting tensor for every input, and none besides.</summary>
     /// <exception cref="QuantException">InvalidArgument (missing or unknown), ShapeMismatch, UnsupportedDType.</exception>
@@ -23,7 +24,8 @@ public sealed record ModelInputs(string Where, IReadOnlyList<ValueType> Types)
         foreach (string name in inputs.Keys)
         {
             if (!Types.Any(i => i.Name == name))
-                throw new QuantException(ErrorIds.InvalidArgument, $"'{Where}' has no input '{name}'. Its inputs: {string.Join(", ", Types)}.", name);
+                throw new QuantException(ErrorIds.InvalidArgument,
+                    $"'{Where}' has no input '{name}'. Its inputs: {string.Join(", ", Types)}.", name);
         }
         foreach (ValueType input in Types)
         {
@@ -32,12 +34,14 @@ public sealed record ModelInputs(string Where, IReadOnlyList<ValueType> Types)
             if (input.ElementType != DataType.Float && !IntegerTensor.Holds(input.ElementType))
             {
                 throw new QuantException(ErrorIds.UnsupportedDType,
-                    $"The input '{input.Name}' of '{Where}' takes {input.ElementType}; only float32 and integers of up to 32 bits can be given.", tensor);
+                    $"The input '{input.Name}' of '{Where}' takes {input.ElementType}; only float32 and integers of up to 32 bits "
+                    + "can be given.", tensor);
             }
             if (!input.Accepts(tensor.Dims))
                 throw new QuantException(ErrorIds.ShapeMismatch,
                     $"The input '{input.Name}' of '{Where}' expects {input.ShapeText}, "
-                    + $"but the tensor{(tensor.Source is null ? "" : $" from {tensor.Source}")} has the shape [{TensorShape.Format(tensor.Dims)}].", tensor);
+                    + $"but the tensor{(tensor.Source is null ? "" : $" from {tensor.Source}")} has the shape "
+                        + $"[{TensorShape.Format(tensor.Dims)}].", tensor);
         }
     }
 }

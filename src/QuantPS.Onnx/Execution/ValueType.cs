@@ -14,7 +14,8 @@ public sealed record ValueType(string Name, DataType ElementType, int[] Dims, st
     public int Rank => Dims.Length;
 
     /// <summary>"[N, 1, 28, 28]".</summary>
-    public string ShapeText => "[" + string.Join(", ", Dims.Select((d, i) => d >= 0 ? d.ToString() : Symbols.ElementAtOrDefault(i) is { Length: > 0 } s ? s : "?")) + "]";
+    public string ShapeText => "[" + string.Join(", ",
+        Dims.Select((d, i) => d >= 0 ? d.ToString() : Symbols.ElementAtOrDefault(i) is { Length: > 0 } s ? s : "?")) + "]";
 
     /// <summary>True when a tensor of this shape may be given.</summary>
     public bool Accepts(ReadOnlySpan<int> shape)

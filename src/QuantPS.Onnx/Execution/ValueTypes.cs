@@ -1,4 +1,5 @@
 using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Model.Proto;
 using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 
 namespace QuantPS.Onnx.Execution;
@@ -24,11 +25,26 @@ public sealed class ValueTypes
     /// <exception cref="Engine.Errors.QuantException">InvalidModel, UnsupportedOperator.</exception>
     public static ValueTypes Infer(OnnxModel model)
     {
-        IEnumerable<string> computed = model.Graph.Nodes.SelectMany(n => n.Output).Where(v => v.Length > 0 && model.Graph.Constant(v) is null);
+        // ONNX Runtime's .NET binding cannot say that a value has a 4-bit type, so such values must not be outputs.
+        Dictionary<string, DataType> fourBit = model.Graph.Nodes.Where(n => FourBitType(model, n) is not null)
+            .ToDictionary(n => n.Output[0], n => FourBitType(model, n)!.Value);
+        IEnumerable<string> computed = model.Graph.Nodes.SelectMany(n => n.Output)
+            .Where(v => v.Length > 0 && model.Graph.Constant(v) is null && !fourBit.ContainsKey(v));
         using OnnxRuntimeSession session = new(model, computed, new SessionSettings { IntraOpThreads = 1, Optimize = false });
         ValueTypes result = new() { Inputs = session.Inputs };
         foreach (ValueType type in session.Inputs.Types.Concat(session.Outputs))
             result.types[type.Name] = type;
+        foreach ((string name, DataType type) in fourBit)
+            result.types[name] = new ValueType(name, type, [], []);
         return result;
+    }
+
+    /// <summary>The type that a QuantizeLinear node gives when it is one of 4 bits; null otherwise.</summary>
+    private static DataType? FourBitType(OnnxModel model, NodeProto node)
+    {
+        if (!node.Is("QuantizeLinear"))
+            return null;
+        DataType type = model.Graph.ConstantInput(node, 2)?.Type() ?? (DataType)node.GetInt("output_dtype", 0);
+        return type is DataType.Int4 or DataType.Uint4 ? type : null;
     }
 }

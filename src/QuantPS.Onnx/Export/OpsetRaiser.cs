@@ -76,15 +76,19 @@ internal static class OpsetRaiser
     private static bool CanRaise(NodeProto node, int opset, int target, ValueTypes types)
     {
         // The bodies of If, Loop and Scan keep their own values; what would have to be rewritten there is refused.
-        if (node.Attribute.SelectMany(a => a.G is null ? a.Graphs : a.Graphs.Prepend(a.G)).SelectMany(g => g.Node).Any(n => Concerned(n, opset, target) || !CanRaise(n, opset, target, types)))
+        if (node.Attribute.SelectMany(a => a.G is null ? a.Graphs : a.Graphs.Prepend(a.G)).SelectMany(g => g.Node)
+            .Any(n => Concerned(n, opset, target) || !CanRaise(n, opset, target, types)))
             return false;
-        return OnnxModel.NormalizeDomain(node.Domain).Length > 0 || !Changed.TryGetValue(node.OpType, out var change) || opset >= change.Since || target < change.Since || change.Same(node, types);
+        return OnnxModel.NormalizeDomain(node.Domain).Length > 0 || !Changed.TryGetValue(node.OpType, out var change)
+            || opset >= change.Since || target < change.Since || change.Same(node, types);
     }
 
     private static bool Concerned(NodeProto node, int opset, int target) =>
-        OnnxModel.NormalizeDomain(node.Domain).Length == 0 && Moved.TryGetValue(node.OpType, out var move) && opset < move.Since && target >= move.Since;
+        OnnxModel.NormalizeDomain(node.Domain).Length == 0 && Moved.TryGetValue(node.OpType, out var move) && opset < move.Since
+            && target >= move.Since;
 
-    /// <summary>Until opset 12 all dimensions from the axis on were taken together, by default from 1; since then only the axis itself, by default the last.</summary>
+    /// <summary>Until opset 12 all dimensions from the axis on were taken together, by default from 1; since then only the axis itself, by
+    /// default the last.</summary>
     private static bool OverLastAxis(NodeProto node, ValueTypes types)
     {
         long axis = node.GetInt("axis", 1);

@@ -10,7 +10,8 @@ using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 
 namespace QuantPS.Onnx.Export;
 
-/// <summary>Writes a quantized graph as ONNX with QuantizeLinear and DequantizeLinear pairs, the form that runtimes fuse into integer operators.</summary>
+/// <summary>Writes a quantized graph as ONNX with QuantizeLinear and DequantizeLinear pairs, the form that runtimes fuse into integer
+/// operators.</summary>
 /// <remarks>Weights are int8 initializers, biases int32 ones (scale = input scale x weight scale in float32, zero point 0). A quantized value keeps its
 /// name behind its DequantizeLinear. A fused Relu or Clip vanishes where the integers' range says the same; otherwise it limits the integers, as a Clip
 /// between QuantizeLinear and DequantizeLinear: with such a Clip before QuantizeLinear, ONNX Runtime 1.31.1 runs the Conv in float.
@@ -34,7 +35,8 @@ public sealed class QdqExporter
         this.graph = graph;
         model = graph.Float.Clone();
         proto = model.Proto.Graph;
-        taken = [.. proto.Initializer.Select(t => t.Name), .. proto.Input.Select(v => v.Name), .. proto.Node.SelectMany(n => n.Output), .. proto.Node.SelectMany(GraphIndex.InputsOf)];
+        taken = [.. proto.Initializer.Select(t => t.Name), .. proto.Input.Select(v => v.Name), .. proto.Node.SelectMany(n => n.Output),
+            .. proto.Node.SelectMany(GraphIndex.InputsOf)];
         quantizedProducts = [.. graph.Nodes.Where(n => n.IsQuantized).Select(n => n.Planned.Output)];
     }
 
@@ -112,7 +114,9 @@ public sealed class QdqExporter
         (int low, int high) = range.Integers(qparams, graph.OnnxRule);
         string clipped = FreeName(value + "_clipped");
         DataType type = TypeOf(qparams.DType);
-        nodes.Add(Nodes.Create("Clip", FreeName(value + "_Clip"), [integers, Constant(value + "_low", type, [unchecked((byte)low)], []), Constant(value + "_high", type, [unchecked((byte)high)], [])], [clipped]));
+        nodes.Add(Nodes.Create("Clip", FreeName(value + "_Clip"),
+            [integers, Constant(value + "_low", type, [unchecked((byte)low)], []),
+            Constant(value + "_high", type, [unchecked((byte)high)], [])], [clipped]));
         return clipped;
     }
 
@@ -132,14 +136,17 @@ public sealed class QdqExporter
             (integers, shape) = (turned, [shape[1], shape[0]]);
         }
         byte[] zeroPoints = [.. p.ZeroPoints.ToArray().Select(z => unchecked((byte)z))];
-        copy.Input[1] = AddConstantPair(copy.Input[1], DataType.Int8, integers, shape, scales, zeroPoints, p.IsPerChannel ? transposed ? 1 : 0 : null);
+        copy.Input[1] = AddConstantPair(copy.Input[1], DataType.Int8, integers, shape, scales, zeroPoints,
+            p.IsPerChannel ? transposed ? 1 : 0 : null);
         if (layer.Bias is not float[] bias)
             return;
         float[] biasScales = Array.ConvertAll(scales, s => layer.InputQParams.Scales[0] * s);
         var biasIntegers = new int[bias.Length];
         for (int c = 0; c < bias.Length; c++)
-            biasIntegers[c] = (int)Math.Clamp(Math.Round(bias[c] / (double)biasScales[p.IsPerChannel ? c : 0], MidpointRounding.ToEven), int.MinValue, int.MaxValue);
-        copy.Input[2] = AddConstantPair(copy.Input[2], DataType.Int32, MemoryMarshal.AsBytes(biasIntegers.AsSpan()), [bias.Length], biasScales, new byte[biasScales.Length * sizeof(int)], p.IsPerChannel ? 0 : null);
+            biasIntegers[c] = (int)Math.Clamp(Math.Round(bias[c] / (double)biasScales[p.IsPerChannel ? c : 0], MidpointRounding.ToEven),
+                int.MinValue, int.MaxValue);
+        copy.Input[2] = AddConstantPair(copy.Input[2], DataType.Int32, MemoryMarshal.AsBytes(biasIntegers.AsSpan()), [bias.Length],
+            biasScales, new byte[biasScales.Length * sizeof(int)], p.IsPerChannel ? 0 : null);
     }
 
     /// <summary>Where a bias does not fit int32, makes the weight's scale larger and its integers smaller, as ONNX Runtime's own tool does.</summary>
@@ -157,18 +164,22 @@ public sealed class QdqExporter
                 continue;
             Span<byte> own = p.IsPerChannel ? integers.AsSpan(k * each, each) : integers;
             foreach (ref byte b in own)
-                b = unchecked((byte)((int)Math.Round(((sbyte)b - p.ZeroPoints[k]) * (double)scales[k] / wide, MidpointRounding.ToEven) + p.ZeroPoints[k]));
-            notes.Add($"Layer '{name}': the bias{(p.IsPerChannel ? $" of channel {k}" : "")} does not fit int32 at its scale, so the file has the weight at scale {wide:G9} rather than {scales[k]:G9}.");
+                b = unchecked((byte)((int)Math.Round(((sbyte)b - p.ZeroPoints[k]) * (double)scales[k] / wide, MidpointRounding.ToEven)
+                    + p.ZeroPoints[k]));
+            notes.Add($"Layer '{name}': the bias{(p.IsPerChannel ? $" of channel {k}" : "")} does not fit int32 at its scale, so the file "
+                + $"has the weight at scale {wide:G9} rather than {scales[k]:G9}.");
             scales[k] = wide;
         }
     }
 
     /// <summary>Integers as an initializer, and the DequantizeLinear behind it.</summary>
     /// <returns>Name of the dequantized value.</returns>
-    private string AddConstantPair(string name, DataType type, ReadOnlySpan<byte> raw, int[] shape, ReadOnlySpan<float> scales, ReadOnlySpan<byte> zeroPoints, int? axis)
+    private string AddConstantPair(string name, DataType type, ReadOnlySpan<byte> raw, int[] shape, ReadOnlySpan<float> scales,
+        ReadOnlySpan<byte> zeroPoints, int? axis)
     {
         int[] parameterShape = axis is null ? [] : [scales.Length];
-        string integers = Constant(name + "_quantized", type, raw, shape), scale = Constant(name + "_scale", DataType.Float, MemoryMarshal.AsBytes(scales), parameterShape);
+        string integers = Constant(name + "_quantized", type, raw, shape),
+            scale = Constant(name + "_scale", DataType.Float, MemoryMarshal.AsBytes(scales), parameterShape);
         string zeroPoint = Constant(name + "_zero_point", type, zeroPoints, parameterShape), dequantized = FreeName(name + "_dequantized");
         NodeProto node = Nodes.Create("DequantizeLinear", FreeName(name + "_DequantizeLinear"), [integers, scale, zeroPoint], [dequantized]);
         if (axis is int a)
@@ -196,7 +207,8 @@ public sealed class QdqExporter
         if (!parameters.TryGetValue(root, out (string, string) names))
         {
             QParams p = graph.QParamsOf(root)!;
-            parameters[root] = names = (Constant(root + "_scale", DataType.Float, MemoryMarshal.AsBytes(p.Scales), []), Constant(root + "_zero_point", TypeOf(p.DType), [unchecked((byte)p.ZeroPoints[0])], []));
+            parameters[root] = names = (Constant(root + "_scale", DataType.Float, MemoryMarshal.AsBytes(p.Scales), []),
+                Constant(root + "_zero_point", TypeOf(p.DType), [unchecked((byte)p.ZeroPoints[0])], []));
         }
         return names;
     }

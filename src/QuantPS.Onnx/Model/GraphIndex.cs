@@ -3,7 +3,8 @@ using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Onnx.Model;
 
-/// <summary>Who produces and consumes each value of a graph, and which values are constants. A snapshot: rewriting the graph does not change it.</summary>
+/// <summary>Who produces and consumes each value of a graph, and which values are constants. A snapshot: rewriting the graph does not
+/// change it.</summary>
 /// <remarks>Constants are initializers, the outputs of Constant nodes, and of Identity nodes over these.</remarks>
 public sealed class GraphIndex
 {
@@ -71,7 +72,8 @@ public sealed class GraphIndex
         }
 
         QuantException Invalid(string what, NodeProto? node) =>
-            new(ErrorIds.InvalidModel, $"'{where}' is not a valid model: {what}. Export it again, or check it with onnx.checker.", node is null ? where : DisplayName(node));
+            new(ErrorIds.InvalidModel, $"'{where}' is not a valid model: {what}. Export it again, or check it with onnx.checker.",
+                node is null ? where : DisplayName(node));
     }
 
     /// <summary>The file or name of the model, for messages.</summary>
@@ -109,7 +111,8 @@ public sealed class GraphIndex
     public TensorProto? ConstantInput(NodeProto node, int index) => Constant(Input(node, index));
 
     /// <summary>How a node is named to the user: its own name, or its first output's when it has none.</summary>
-    public static string DisplayName(NodeProto node) => node.Name.Length > 0 ? node.Name : node.Output.FirstOrDefault(o => o.Length > 0) ?? node.OpType;
+    public static string DisplayName(NodeProto node) =>
+        node.Name.Length > 0 ? node.Name : node.Output.FirstOrDefault(o => o.Length > 0) ?? node.OpType;
 
     /// <summary>Every value that a node needs: its inputs and what its subgraphs take from outside.</summary>
     public static IEnumerable<string> InputsOf(NodeProto node)
@@ -191,7 +194,8 @@ public sealed class GraphIndex
         if (order.Count < graph.Node.Count)
         {
             NodeProto stuck = graph.Node.First(n => missing[n] > 0);
-            throw new QuantException(ErrorIds.InvalidModel, $"'{Where}' is not a valid model: {DisplayName(stuck)} ({stuck.OpType}) depends on its own output.", DisplayName(stuck));
+            throw new QuantException(ErrorIds.InvalidModel,
+                $"'{Where}' is not a valid model: {DisplayName(stuck)} ({stuck.OpType}) depends on its own output.", DisplayName(stuck));
         }
         return order;
     }

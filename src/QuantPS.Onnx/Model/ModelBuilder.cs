@@ -23,9 +23,12 @@ public static class ModelBuilder
     public static OnnxModel Conv2d(Tensor weight, float[]? bias, ConvGeometry geometry, string name = "conv")
     {
         if (weight.Rank != geometry.SpatialRank + 2 || !weight.Dims[2..].SequenceEqual(geometry.Kernel))
-            throw new QuantException(ErrorIds.ShapeMismatch, $"The weight [{TensorShape.Format(weight.Dims)}] must be [output channels, input channels / groups, {TensorShape.Format(geometry.Kernel)}].", weight);
+            throw new QuantException(ErrorIds.ShapeMismatch,
+                $"The weight [{TensorShape.Format(weight.Dims)}] must be [output channels, input channels / groups, "
+                + $"{TensorShape.Format(geometry.Kernel)}].", weight);
         if (weight.Dims[0] % geometry.Groups != 0)
-            throw new QuantException(ErrorIds.ShapeMismatch, $"{weight.Dims[0]} output channels cannot be split into {geometry.Groups} groups.", weight);
+            throw new QuantException(ErrorIds.ShapeMismatch,
+                $"{weight.Dims[0]} output channels cannot be split into {geometry.Groups} groups.", weight);
         CheckBias(bias, weight.Dims[0]);
         NodeProto node = Nodes.Create("Conv", name, Inputs(bias), ["output"],
             Nodes.Attribute("kernel_shape", geometry.Kernel),
@@ -47,7 +50,8 @@ public static class ModelBuilder
     public static OnnxModel Linear(Tensor weight, float[]? bias, string name = "linear")
     {
         if (weight.Rank != 2)
-            throw new QuantException(ErrorIds.ShapeMismatch, $"The weight [{TensorShape.Format(weight.Dims)}] must be [output features, input features].", weight);
+            throw new QuantException(ErrorIds.ShapeMismatch,
+                $"The weight [{TensorShape.Format(weight.Dims)}] must be [output features, input features].", weight);
         CheckBias(bias, weight.Dims[0]);
         NodeProto node = Nodes.Create("Gemm", name, Inputs(bias), ["output"], Nodes.Attribute("transB", 1L));
         return Build(name, node, weight, bias,
@@ -60,7 +64,8 @@ public static class ModelBuilder
     private static void CheckBias(float[]? bias, int channels)
     {
         if (bias is not null && bias.Length != channels)
-            throw new QuantException(ErrorIds.ShapeMismatch, $"A bias of {bias.Length} values for {channels} output channels: give one value each, or none.", bias);
+            throw new QuantException(ErrorIds.ShapeMismatch,
+                $"A bias of {bias.Length} values for {channels} output channels: give one value each, or none.", bias);
     }
 
     private static OnnxModel Build(string name, NodeProto node, Tensor weight, float[]? bias, ValueInfoProto input, ValueInfoProto output)

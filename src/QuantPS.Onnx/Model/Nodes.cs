@@ -14,12 +14,14 @@ public static class Nodes
     public static string GetString(this NodeProto node, string name, string fallback) => Find(node, name)?.S.ToStringUtf8() ?? fallback;
 
     /// <summary>A list of integers; null when the node does not have it.</summary>
-    public static int[]? GetInts(this NodeProto node, string name) => Find(node, name) is AttributeProto a ? [.. a.Ints.Select(v => checked((int)v))] : null;
+    public static int[]? GetInts(this NodeProto node, string name) =>
+        Find(node, name) is AttributeProto a ? [.. a.Ints.Select(v => checked((int)v))] : null;
 
     /// <summary>True for an operator of ONNX itself (not of an extension) with this name.</summary>
     public static bool Is(this NodeProto node, string opType) => node.OpType == opType && OnnxModel.NormalizeDomain(node.Domain).Length == 0;
 
-    public static NodeProto Create(string opType, string name, IEnumerable<string> inputs, IEnumerable<string> outputs, params AttributeProto[] attributes)
+    public static NodeProto Create(string opType, string name, IEnumerable<string> inputs, IEnumerable<string> outputs,
+        params AttributeProto[] attributes)
     {
         NodeProto node = new() { OpType = opType, Name = name };
         node.Input.AddRange(inputs);
@@ -32,7 +34,8 @@ public static class Nodes
 
     public static AttributeProto Attribute(string name, float value) => new() { Name = name, Type = AttributeType.Float, F = value };
 
-    public static AttributeProto Attribute(string name, string value) => new() { Name = name, Type = AttributeType.String, S = ByteString.CopyFromUtf8(value) };
+    public static AttributeProto Attribute(string name, string value) =>
+        new() { Name = name, Type = AttributeType.String, S = ByteString.CopyFromUtf8(value) };
 
     public static AttributeProto Attribute(string name, IEnumerable<int> values)
     {

@@ -4,7 +4,8 @@ using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Onnx.Model;
 
-/// <summary>A model in ONNX form, with the file it came from. Everything in the file survives a round trip, also what this version does not know.</summary>
+/// <summary>A model in ONNX form, with the file it came from. Everything in the file survives a round trip, also what this version does not
+/// know.</summary>
 public sealed class OnnxModel
 {
     /// <summary>Opset domain of the standard operators. "ai.onnx" means the same.</summary>
@@ -72,7 +73,8 @@ public sealed class OnnxModel
             throw new QuantException(ErrorIds.FileTruncated, $"'{where}' is empty. Copy or export the model again.", where);
         WireScan.Verdict verdict = WireScan.Scan(bytes);
         if (verdict == WireScan.Verdict.Truncated)
-            throw new QuantException(ErrorIds.FileTruncated, $"'{where}' ends in the middle of the model after {bytes.Length} bytes. Copy or export it again.", where);
+            throw new QuantException(ErrorIds.FileTruncated,
+                $"'{where}' ends in the middle of the model after {bytes.Length} bytes. Copy or export it again.", where);
         ModelProto? proto = null;
         Exception? cause = null;
         if (verdict == WireScan.Verdict.WellFormed)
@@ -87,7 +89,8 @@ public sealed class OnnxModel
             }
         }
         if (proto is null || proto.IrVersion <= 0)
-            throw new QuantException(ErrorIds.NotAnOnnxModel, $"'{where}' is not an ONNX model. Give a file that was written by an ONNX exporter (usually *.onnx).", where, cause);
+            throw new QuantException(ErrorIds.NotAnOnnxModel,
+                $"'{where}' is not an ONNX model. Give a file that was written by an ONNX exporter (usually *.onnx).", where, cause);
         return FromProto(proto, name, path);
     }
 
@@ -97,9 +100,12 @@ public sealed class OnnxModel
     {
         string where = path ?? name;
         if (proto.Graph is null || proto.Graph.Node.Count == 0 || proto.Graph.Output.Count == 0)
-            throw new QuantException(ErrorIds.NotAnOnnxModel, $"'{where}' holds no graph with nodes and outputs, so there is nothing to run or quantize.", where);
+            throw new QuantException(ErrorIds.NotAnOnnxModel,
+                $"'{where}' holds no graph with nodes and outputs, so there is nothing to run or quantize.", where);
         if (proto.OpsetImport.Count == 0)
-            throw new QuantException(ErrorIds.NotAnOnnxModel, $"'{where}' names no operator set (opset_import), so its operators have no meaning. The file may be cut short; export it again.", where);
+            throw new QuantException(ErrorIds.NotAnOnnxModel,
+                $"'{where}' names no operator set (opset_import), so its operators have no meaning. The file may be cut short; export it "
+                + "again.", where);
         OnnxModel model = new(proto, name, path);
         _ = model.Graph;
         return model;
@@ -118,7 +124,8 @@ public sealed class OnnxModel
     /// <summary>The serialized form.</summary>
     public byte[] ToBytes() => Proto.ToByteArray();
 
-    /// <summary>Writes the model: to a file beside the target first, which then takes the target's name, so that a half-written model is never seen.</summary>
+    /// <summary>Writes the model: to a file beside the target first, which then takes the target's name, so that a half-written model is
+    /// never seen.</summary>
     /// <param name="path">The target. Its folder must exist.</param>
     /// <param name="overwrite">Whether an existing file may be replaced.</param>
     /// <exception cref="QuantException">FileExists, FileNotWritable.</exception>
@@ -127,7 +134,8 @@ public sealed class OnnxModel
         if (!overwrite && File.Exists(path))
             throw new QuantException(ErrorIds.FileExists, $"'{path}' exists. Choose another name, or ask for it to be replaced.", path);
         string full = System.IO.Path.GetFullPath(path);
-        string temporary = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(full)!, $".{System.IO.Path.GetFileName(full)}.{Guid.NewGuid():N}.tmp");
+        string temporary = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(full)!,
+            $".{System.IO.Path.GetFileName(full)}.{Guid.NewGuid():N}.tmp");
         try
         {
             using (FileStream stream = new(temporary, FileMode.CreateNew))

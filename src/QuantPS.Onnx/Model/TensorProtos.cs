@@ -27,7 +27,8 @@ public static class TensorProtos
             DataType.Float => tensor.Values<float>(tensor.FloatData.ToArray),
             DataType.Double => Array.ConvertAll(tensor.Values<double>(tensor.DoubleData.ToArray), v => (float)v),
             DataType.Float16 => Array.ConvertAll(tensor.Values<ushort>(() => Narrow(v => (ushort)v)), v => (float)BitConverter.UInt16BitsToHalf(v)),
-            DataType.Bfloat16 => Array.ConvertAll(tensor.Values<ushort>(() => Narrow(v => (ushort)v)), v => BitConverter.Int32BitsToSingle(v << 16)),
+            DataType.Bfloat16 => Array.ConvertAll(tensor.Values<ushort>(() => Narrow(v => (ushort)v)),
+                v => BitConverter.Int32BitsToSingle(v << 16)),
             _ => Array.ConvertAll(tensor.ToLongs(), v => (float)v),
         };
 
@@ -49,7 +50,8 @@ public static class TensorProtos
             DataType.Int4 => Unpack(nibble => (nibble ^ 8) - 8),
             DataType.Uint4 => Unpack(nibble => nibble),
             DataType.Uint32 => Array.ConvertAll(tensor.Values<uint>(() => [.. tensor.Uint64Data.Select(v => (uint)v)]), v => (long)v),
-            _ => throw new QuantException(ErrorIds.UnsupportedDType, $"The tensor '{tensor.Name}' has the element type {tensor.Type()}, which cannot be read as numbers here.", tensor.Name),
+            _ => throw new QuantException(ErrorIds.UnsupportedDType,
+                $"The tensor '{tensor.Name}' has the element type {tensor.Type()}, which cannot be read as numbers here.", tensor.Name),
         };
 
         T[] Narrow<T>(Func<int, T> f) => [.. tensor.Int32Data.Select(f)];
@@ -69,13 +71,17 @@ public static class TensorProtos
     /// <summary>The one value of a scalar or of a tensor with a single element.</summary>
     /// <exception cref="QuantException">InvalidModel: more or fewer elements than one.</exception>
     public static float ToScalar(this TensorProto tensor) => tensor.ToFloats() is [float v] ? v
-        : throw new QuantException(ErrorIds.InvalidModel, $"The tensor '{tensor.Name}' should be a scalar but has the shape [{TensorShape.Format(tensor.Shape())}].", tensor.Name);
+        : throw new QuantException(ErrorIds.InvalidModel,
+            $"The tensor '{tensor.Name}' should be a scalar but has the shape [{TensorShape.Format(tensor.Shape())}].", tensor.Name);
 
-    public static TensorProto Create(string name, ReadOnlySpan<float> values, ReadOnlySpan<int> shape) => Create(name, DataType.Float, MemoryMarshal.AsBytes(values), shape);
+    public static TensorProto Create(string name, ReadOnlySpan<float> values, ReadOnlySpan<int> shape) =>
+        Create(name, DataType.Float, MemoryMarshal.AsBytes(values), shape);
 
-    public static TensorProto Create(string name, ReadOnlySpan<int> values, ReadOnlySpan<int> shape) => Create(name, DataType.Int32, MemoryMarshal.AsBytes(values), shape);
+    public static TensorProto Create(string name, ReadOnlySpan<int> values, ReadOnlySpan<int> shape) =>
+        Create(name, DataType.Int32, MemoryMarshal.AsBytes(values), shape);
 
-    public static TensorProto Create(string name, ReadOnlySpan<long> values, ReadOnlySpan<int> shape) => Create(name, DataType.Int64, MemoryMarshal.AsBytes(values), shape);
+    public static TensorProto Create(string name, ReadOnlySpan<long> values, ReadOnlySpan<int> shape) =>
+        Create(name, DataType.Int64, MemoryMarshal.AsBytes(values), shape);
 
     public static TensorProto Create(string name, Tensor tensor) => Create(name, tensor.Span, tensor.Dims);
 
@@ -93,7 +99,8 @@ public static class TensorProtos
         if (tensor.DataLocation == TensorProto.Types.DataLocation.External)
         {
             string file = tensor.ExternalData.FirstOrDefault(e => e.Key == "location")?.Value ?? "another file";
-            throw new QuantException(ErrorIds.InvalidModel, $"The values of '{tensor.Name}' are stored outside the model, in '{file}'. Save the model as a single file.", tensor.Name);
+            throw new QuantException(ErrorIds.InvalidModel,
+                $"The values of '{tensor.Name}' are stored outside the model, in '{file}'. Save the model as a single file.", tensor.Name);
         }
         int count = stored ?? tensor.Count();
         T[] values;
@@ -101,7 +108,8 @@ public static class TensorProtos
         {
             ReadOnlySpan<byte> raw = tensor.RawData.Span;
             int size = Marshal.SizeOf<T>();
-            values = raw.Length == (long)count * size ? MemoryMarshal.Cast<byte, T>(raw).ToArray() : throw Wrong($"{raw.Length} bytes, not {(long)count * size},");
+            values = raw.Length == (long)count * size ? MemoryMarshal.Cast<byte, T>(raw).ToArray()
+                : throw Wrong($"{raw.Length} bytes, not {(long)count * size},");
             if (!BitConverter.IsLittleEndian)
                 throw new PlatformNotSupportedException("ONNX files are little-endian; this machine is not.");
             return values;
@@ -110,6 +118,7 @@ public static class TensorProtos
         return values.Length == count ? values : throw Wrong($"{values.Length} values, not {count},");
 
         QuantException Wrong(string got) =>
-            new(ErrorIds.InvalidModel, $"The tensor '{tensor.Name}' holds {got} for its shape [{TensorShape.Format(tensor.Shape())}] of {tensor.Type()}.", tensor.Name);
+            new(ErrorIds.InvalidModel, $"The tensor '{tensor.Name}' holds {got} for its shape [{TensorShape.Format(tensor.Shape())}] of "
+                + $"{tensor.Type()}.", tensor.Name);
     }
 }

@@ -1,6 +1,7 @@
 namespace QuantPS.Onnx.Model;
 
-/// <summary>Walks the outermost fields of a serialized ModelProto without parsing it, to tell a file that was cut short from one that never was a model.</summary>
+/// <summary>Walks the outermost fields of a serialized ModelProto without parsing it, to tell a file that was cut short from one that never
+/// was a model.</summary>
 /// <remarks>Protocol buffers parse almost any bytes as unknown fields, so a failed or empty parse says little by itself.
 /// Source of the wire format: protobuf.dev, Encoding.</remarks>
 internal static class WireScan

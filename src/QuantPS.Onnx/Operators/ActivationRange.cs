@@ -19,7 +19,8 @@ public readonly record struct ActivationRange(float Low, float High)
         int zeroPoint = qparams.ZeroPoints[0];
         return (Quantize(Low), Quantize(High));
 
-        int Quantize(float v) => onnxRule ? Quantizer.QuantizeOnnx(v, scale, zeroPoint, min, max) : Quantizer.QuantizeTorch(v, 1f / scale, zeroPoint, min, max);
+        int Quantize(float v) => onnxRule ? Quantizer.QuantizeOnnx(v, scale, zeroPoint, min, max)
+            : Quantizer.QuantizeTorch(v, 1f / scale, zeroPoint, min, max);
     }
 
     /// <summary>True when the integers' own range already lets nothing else through.</summary>

@@ -11,7 +11,8 @@ public sealed class Clip : QuantOperator
 
     public override bool SharesInputQParams => true;
 
-    public override string? WhyFloat(NodeContext context) => RangeOf(context.Graph, context.Node) is null ? "its limits are computed, not constants" : null;
+    public override string? WhyFloat(NodeContext context) =>
+        RangeOf(context.Graph, context.Node) is null ? "its limits are computed, not constants" : null;
 
     /// <summary>Limits are attributes until opset 10, inputs since; each may be left out.</summary>
     public override ActivationRange? RangeOf(GraphIndex graph, NodeProto node)
@@ -24,7 +25,8 @@ public sealed class Clip : QuantOperator
             : graph.ConstantInput(node, index)?.ToScalar();
     }
 
-    public override Int8Step CreateStep(StepContext context) => CreateClamp(RangeOf(context.Context.Graph, context.Context.Node)!.Value, context.OnnxRule);
+    public override Int8Step CreateStep(StepContext context) =>
+        CreateClamp(RangeOf(context.Context.Graph, context.Context.Node)!.Value, context.OnnxRule);
 
     /// <summary>Limits the integers, as PyTorch's clamp does on quantized tensors: the ends are quantized like any value.</summary>
     internal static Int8Step CreateClamp(ActivationRange range, bool onnxRule) => inputs =>

@@ -5,7 +5,8 @@ using QuantPS.Onnx.Model;
 
 namespace QuantPS.Onnx.Operators;
 
-/// <summary>Convolution with 1 to 3 spatial dimensions, also grouped and depthwise. Weight [O, I / groups, kernel...], output channels on axis 0.</summary>
+/// <summary>Convolution with 1 to 3 spatial dimensions, also grouped and depthwise. Weight [O, I / groups, kernel...], output channels on
+/// axis 0.</summary>
 public sealed class Conv : WeightOperator
 {
     private const int MostSpatialDims = 3;
@@ -29,7 +30,8 @@ public sealed class Conv : WeightOperator
 
     public override float[]? Bias(NodeContext context) => context.ConstantInput(2)?.ToFloats();
 
-    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine, LayerOptions options)
+    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
+        QParams output, EngineKind engine, LayerOptions options)
     {
         Window w = Window.Of(context.Node, Kernel(context), context.Types[context.Node.Input[0]], out _)!;
         ConvGeometry geometry = new(w.Kernel, w.Stride, w.PadBegin, w.PadEnd, w.Dilation, checked((int)context.Node.GetInt("group", 1)));

@@ -28,7 +28,8 @@ public sealed class Gemm : WeightOperator
             return bias;
         int[] shape = context.ConstantInput(2)!.Shape();
         int count = TensorShape.Count(shape), channels = Weight(context).Dims[0];
-        return count == 1 || (count == channels && shape[^1] == channels) ? null : $"its bias [{TensorShape.Format(shape)}] is not one value per output";
+        return count == 1 || (count == channels && shape[^1] == channels) ? null
+            : $"its bias [{TensorShape.Format(shape)}] is not one value per output";
     }
 
     public override Tensor Weight(NodeContext context) => MatrixWeight.OutputsFirst(context.ConstantInput(1)!, WeightIsTransposed(context.Node));
@@ -40,6 +41,7 @@ public sealed class Gemm : WeightOperator
         return bias is [float one] && channels > 1 ? [.. Enumerable.Repeat(one, channels)] : bias;
     }
 
-    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine, LayerOptions options) =>
+    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
+        QParams output, EngineKind engine, LayerOptions options) =>
         new QuantizedLinear(weight, bias, input, output, engine, options);
 }

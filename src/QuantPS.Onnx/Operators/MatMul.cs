@@ -26,6 +26,7 @@ public sealed class MatMul : WeightOperator
 
     public override float[]? Bias(NodeContext context) => null;
 
-    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine, LayerOptions options) =>
+    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
+        QParams output, EngineKind engine, LayerOptions options) =>
         new QuantizedLinear(weight, bias, input, output, engine, options);
 }

@@ -23,7 +23,8 @@ public sealed class MaxPool : QuantOperator
 
     public override Int8Step CreateStep(StepContext context)
     {
-        Window given = Window.Of(context.Context.Node, context.Context.Node.GetInts("kernel_shape")!, context.Context.Types[context.Context.Node.Input[0]], out _)!;
+        Window given = Window.Of(context.Context.Node, context.Context.Node.GetInts("kernel_shape")!,
+            context.Context.Types[context.Context.Node.Input[0]], out _)!;
         bool ceil = context.Context.Node.GetInt("ceil_mode", 0) != 0;
         bool line = given.Kernel.Length == 1;
         // A line is an image of height 1.
@@ -41,7 +42,8 @@ public sealed class MaxPool : QuantOperator
             byte flip = x.DType == QDType.QInt8 ? (byte)0x80 : (byte)0;
             int planes = x.Dims[0] * x.Dims[1];
             for (int plane = 0; plane < planes; plane++)
-                Pool(w, x.Bytes.Slice(plane * height * width, height * width), height, width, y.Bytes.Slice(plane * outHeight * outWidth, outHeight * outWidth), outWidth, flip);
+                Pool(w, x.Bytes.Slice(plane * height * width, height * width), height, width,
+                    y.Bytes.Slice(plane * outHeight * outWidth, outHeight * outWidth), outWidth, flip);
             return y;
         };
     }

@@ -28,5 +28,6 @@ public static class OperatorRegistry
     public static IReadOnlyCollection<string> OpTypes => Operators.Keys;
 
     /// <summary>What is known of a node's operator; null when it has no int8 form.</summary>
-    public static QuantOperator? Find(NodeProto node) => OnnxModel.NormalizeDomain(node.Domain).Length == 0 ? Operators.GetValueOrDefault(node.OpType) : null;
+    public static QuantOperator? Find(NodeProto node) =>
+        OnnxModel.NormalizeDomain(node.Domain).Length == 0 ? Operators.GetValueOrDefault(node.OpType) : null;
 }

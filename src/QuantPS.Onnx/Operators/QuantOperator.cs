@@ -67,7 +67,8 @@ public abstract class WeightOperator : QuantOperator
     public abstract float[]? Bias(NodeContext context);
 
     /// <summary>Makes the quantized layer.</summary>
-    public abstract QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input, QParams output, EngineKind engine, LayerOptions options);
+    public abstract QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
+        QParams output, EngineKind engine, LayerOptions options);
 
     /// <summary>Whether the file keeps the weight as [in, out] rather than [out, in].</summary>
     public virtual bool WeightIsTransposed(NodeProto node) => false;

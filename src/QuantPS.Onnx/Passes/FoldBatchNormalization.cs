@@ -27,7 +27,8 @@ public sealed class FoldBatchNormalization : GraphPass
             string biasName = GraphIndex.Input(conv, 2);
             TensorProto? weight = graph.ConstantInput(conv, 1), bias = graph.Constant(biasName);
             TensorProto?[] parameters = [.. Enumerable.Range(1, 4).Select(i => graph.ConstantInput(bn, i))];
-            if (weight?.Type() != TensorProto.Types.DataType.Float || (bias is null && biasName.Length > 0) || parameters.Any(p => p?.Type() != TensorProto.Types.DataType.Float))
+            if (weight?.Type() != TensorProto.Types.DataType.Float || (bias is null && biasName.Length > 0)
+                || parameters.Any(p => p?.Type() != TensorProto.Types.DataType.Float))
                 continue;
             float[][] p = [.. parameters.Select(t => t!.ToFloats())];
             Tensor w = weight.ToTensor();
@@ -59,7 +60,8 @@ public sealed class FoldBatchNormalization : GraphPass
     /// <param name="mean">[O]</param>
     /// <param name="variance">[O]</param>
     /// <param name="epsilon">Added to the variance.</param>
-    internal static (Tensor Weight, float[] Bias) Fold(Tensor weight, float[]? bias, float[] gamma, float[] beta, float[] mean, float[] variance, float epsilon)
+    internal static (Tensor Weight, float[] Bias) Fold(Tensor weight, float[]? bias, float[] gamma, float[] beta, float[] mean,
+        float[] variance, float epsilon)
     {
         Tensor w = new(weight.Shape) { Name = weight.Name };
         var b = new float[gamma.Length];

@@ -35,7 +35,8 @@ public abstract class GraphPass
     /// <summary>A name that no value of the graph has yet.</summary>
     protected static string FreeName(OnnxModel model, string wanted)
     {
-        HashSet<string> taken = [.. model.Proto.Graph.Initializer.Select(t => t.Name), .. model.Proto.Graph.Input.Select(v => v.Name), .. model.Proto.Graph.Node.SelectMany(n => n.Output)];
+        HashSet<string> taken = [.. model.Proto.Graph.Initializer.Select(t => t.Name), .. model.Proto.Graph.Input.Select(v => v.Name),
+            .. model.Proto.Graph.Node.SelectMany(n => n.Output)];
         string name = wanted;
         for (int i = 1; taken.Contains(name); i++)
             name = $"{wanted}_{i}";

@@ -3,7 +3,8 @@ using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Onnx.Passes;
 
-/// <summary>Takes out Identity nodes, and Dropout, which does nothing at inference. One that makes an output of the graph stays, as that name has to exist.</summary>
+/// <summary>Takes out Identity nodes, and Dropout, which does nothing at inference. One that makes an output of the graph stays, as that
+/// name has to exist.</summary>
 public sealed class RemoveIdentity : GraphPass
 {
     public override string Name => "RemoveIdentity";
@@ -28,7 +29,8 @@ public sealed class RemoveIdentity : GraphPass
             model.Invalidate();
             removed++;
 
-            bool TakesInSubgraph(NodeProto consumer) => GraphIndex.InputsOf(consumer).Count(v => v == node.Output[0]) > consumer.Input.Count(v => v == node.Output[0]);
+            bool TakesInSubgraph(NodeProto consumer) =>
+                GraphIndex.InputsOf(consumer).Count(v => v == node.Output[0]) > consumer.Input.Count(v => v == node.Output[0]);
         }
         return removed;
     }
@@ -40,7 +42,8 @@ public sealed class RemoveIdentity : GraphPass
         if (!node.Is("Dropout"))
             return false;
         bool inference = GraphIndex.Input(node, 2).Length == 0 || graph.ConstantInput(node, 2) is TensorProto training && training.ToLongs() is [0];
-        bool maskUnused = node.Output.Count < 2 || node.Output[1].Length == 0 || graph.Consumers(node.Output[1]).Count == 0 && !graph.IsOutput(node.Output[1]);
+        bool maskUnused = node.Output.Count < 2 || node.Output[1].Length == 0
+            || (graph.Consumers(node.Output[1]).Count == 0 && !graph.IsOutput(node.Output[1]));
         return inference && maskUnused;
     }
 }

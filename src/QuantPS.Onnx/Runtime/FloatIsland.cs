@@ -45,7 +45,7 @@ internal sealed class FloatIsland : PlanStep
         proto.Graph.Input.AddRange(Inputs.Select(i => Describe(types[i] ?? new(i, DataType.Float, [], []))));
         proto.Graph.Output.AddRange(Outputs.Select(o => new ValueInfoProto { Name = o }));
         string where = $"{model.Name}, float part at {GraphIndex.DisplayName(nodes[0])}";
-        session = new OnnxRuntimeSession(OnnxModel.FromProto(proto, where), settings: settings);
+        session = new OnnxRuntimeSession(OnnxModel.FromProto(proto, where), settings: (settings ?? new()) with { Spin = false });
     }
 
     public override IReadOnlyList<string> Inputs { get; }

@@ -7,8 +7,9 @@ using Tensor = QuantPS.Engine.Tensors.Tensor;
 
 namespace QuantPS.Onnx.Runtime;
 
-/// <summary>A value while a plan runs. Real numbers: as floats, as integers with their parameters, or both once somebody asked. Or integers as the graph
-/// types them (<see cref="Typed"/>). Or a value of ONNX Runtime's that is none of these (int64 shapes, masks, float16): <see cref="Native"/>.</summary>
+/// <summary>A value while a plan runs. Real numbers: as floats, as integers with their parameters, or both once somebody asked. Or integers
+/// as the graph types them (<see cref="Typed"/>). Or
+/// a value of ONNX Runtime's that is none of these (int64 shapes, masks, float16): <see cref="Native"/>.</summary>
 internal sealed class GraphValue : IDisposable
 {
     private Tensor? real;

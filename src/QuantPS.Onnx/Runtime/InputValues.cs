@@ -13,7 +13,8 @@ internal static class InputValues
         if (type.ElementType == DataType.Float)
             return new GraphValue(tensor);
         return IntegerTensor.FromTensor(tensor, type.ElementType) is { } integers ? new GraphValue(integers)
-            : throw new QuantException(ErrorIds.UnsupportedDType, $"The input '{type.Name}' takes integers of type {type.ElementType}, {Range(type)}, "
+            : throw new QuantException(ErrorIds.UnsupportedDType,
+                $"The input '{type.Name}' takes integers of type {type.ElementType}, {Range(type)}, "
                 + $"but {tensor} holds other numbers. Quantize them first: the integers are the values to give.", tensor);
     }
 

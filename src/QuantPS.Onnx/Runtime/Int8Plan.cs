@@ -98,7 +98,8 @@ public sealed class Int8Plan : IDisposable
             }
             NodeProto[] nodes = [.. group.Select(n => n.Planned.Node)];
             HashSet<NodeProto> own = new(nodes, ReferenceEqualityComparer.Instance);
-            result.Add(new FloatIsland(graph.Float, graph.Plan.Types, nodes, v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)),
+            result.Add(new FloatIsland(graph.Float, graph.Plan.Types, nodes,
+                v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)),
                 index.Constant, settings));
         }
         return result;

@@ -11,7 +11,8 @@ using TensorElementType = Microsoft.ML.OnnxRuntime.Tensors.TensorElementType;
 
 namespace QuantPS.Onnx.Runtime;
 
-/// <summary>Integers as an ONNX graph types them: up to 32 bits, row-major, without scale and zero point, which are values of their own there.</summary>
+/// <summary>Integers as an ONNX graph types them: up to 32 bits, row-major, without scale and zero point, which are values of their own
+/// there.</summary>
 /// <remarks>4-bit elements take a byte each here; files and ONNX Runtime pack two into one, the first in the low bits.</remarks>
 internal sealed class IntegerTensor
 {
@@ -21,7 +22,8 @@ internal sealed class IntegerTensor
     {
         Length = TensorShape.Count(shape);
         if (bytes.Length != (long)Length * SizeOf(type))
-            throw new QuantException(ErrorIds.ShapeMismatch, $"{bytes.Length} bytes cannot fill the shape [{TensorShape.Format(shape)}] of {type}.");
+            throw new QuantException(ErrorIds.ShapeMismatch,
+                $"{bytes.Length} bytes cannot fill the shape [{TensorShape.Format(shape)}] of {type}.");
         Type = type;
         Shape = shape;
         Memory = bytes;
@@ -93,7 +95,7 @@ internal sealed class IntegerTensor
         return t;
     }
 
-    public TensorProto ToProto(string name) => TensorProtos.Create(name, Type, Packed(), Shape);
+    public TensorProto ToProto(string name) => TensorProtos.Create(name, Type, ToStored().Span, Shape);
 
     /// <summary>A float32 tensor whose values are integers of the type; null when one of them is not.</summary>
     public static IntegerTensor? FromTensor(Tensor tensor, DataType type)
@@ -122,8 +124,9 @@ internal sealed class IntegerTensor
     /// <summary>A copy in ONNX Runtime's own memory; the caller disposes it.</summary>
     public OrtValue ToOrt()
     {
-        OrtValue value = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)Type, Array.ConvertAll(Shape, d => (long)d));
-        Packed().CopyTo(value.GetTensorMutableRawData());
+        OrtValue value = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, (TensorElementType)(int)Type,
+            Array.ConvertAll(Shape, d => (long)d));
+        ToStored().Span.CopyTo(value.GetTensorMutableRawData());
         return value;
     }
 
@@ -146,10 +149,11 @@ internal sealed class IntegerTensor
 
     private bool IsFourBit => Type is DataType.Int4 or DataType.Uint4;
 
-    private ReadOnlySpan<byte> Packed()
+    /// <summary>The bytes as files, ONNX Runtime and <see cref="QuantizedTensor"/> have them: 4-bit elements packed.</summary>
+    public Memory<byte> ToStored()
     {
         if (!IsFourBit)
-            return Memory.Span;
+            return Memory;
         var packed = new byte[(Length + 1) / 2];
         for (int i = 0; i < Length; i++)
             packed[i >> 1] |= (byte)((Memory.Span[i] & 15) << 4 * (i & 1));

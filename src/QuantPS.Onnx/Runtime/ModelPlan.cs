@@ -11,7 +11,8 @@ namespace QuantPS.Onnx.Runtime;
 /// <summary>A model as it came from a file, made ready to run: ONNX's integer operators (QDQ and QOperator form) by this module's engine, runs of all
 /// other nodes by ONNX Runtime.</summary>
 /// <remarks>Every node is run as the standard defines it, one after the other. ONNX Runtime instead fuses DequantizeLinear, Conv, QuantizeLinear into a
-/// QLinearConv; the results may then differ by one step. Integer nodes over constants are computed once, when the plan is made. Runs from any thread.</remarks>
+/// QLinearConv; the results may then differ by one step. Integer nodes over constants are computed once, when the plan is made. Runs from
+/// any thread.</remarks>
 public sealed class ModelPlan : IDisposable
 {
     private readonly OnnxModel model;
@@ -54,14 +55,15 @@ public sealed class ModelPlan : IDisposable
 
     /// <summary>Runs the model.</summary>
     /// <param name="inputs">A tensor for every input. For an input of integers it holds integers of that type.</param>
-    /// <returns>Under each output's name a Tensor, or a QuantizedTensor for uint8, int8 and int32, see <see cref="OutputValues"/>.</returns>
+    /// <returns>Under each output's name a Tensor, or a QuantizedTensor for integers of up to 32 bits, see <see cref="OutputValues"/>.</returns>
     /// <exception cref="QuantException">ShapeMismatch, InvalidArgument, UnsupportedDType, InferenceFailed.</exception>
     public IReadOnlyDictionary<string, object> Run(IReadOnlyDictionary<string, Tensor> inputs)
     {
         Inputs.Check(inputs);
         string? source = inputs.Values.FirstOrDefault()?.Source;
         Dictionary<string, GraphValue> given = Inputs.Types.ToDictionary(t => t.Name, t => InputValues.Create(inputs[t.Name], t));
-        return RunValues(given, values => model.Graph.Outputs.ToDictionary(o => o.Name, o => OutputValues.ToObject(values(o.Name), model, o.Name, source)));
+        return RunValues(given, values => model.Graph.Outputs.ToDictionary(o => o.Name,
+            o => OutputValues.ToObject(values(o.Name), model, o.Name, source)));
     }
 
     public void Dispose() => steps.Dispose();
@@ -115,12 +117,14 @@ public sealed class ModelPlan : IDisposable
                 continue;
             }
             HashSet<NodeProto> own = new(group, ReferenceEqualityComparer.Instance);
-            result.Add(new FloatIsland(model, types, group, v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)), ProtoOf, settings));
+            result.Add(new FloatIsland(model, types, group, v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)),
+                ProtoOf, settings));
         }
         return result;
     }
 
-    private bool IsConstant(string value) => constants.ContainsKey(value) || model.Graph.Constant(value) is not null || model.Graph.SparseConstant(value) is not null;
+    private bool IsConstant(string value) =>
+        constants.ContainsKey(value) || model.Graph.Constant(value) is not null || model.Graph.SparseConstant(value) is not null;
 
     /// <summary>A constant for our nodes: computed beforehand, or one of the model's of a type that they take.</summary>
     private GraphValue? ConstantOf(string name)
@@ -131,7 +135,8 @@ public sealed class ModelPlan : IDisposable
             return null;
         return constants[name] = proto.Type() == DataType.Float ? new GraphValue(proto.ToTensor())
             : IntegerTensor.Holds(proto.Type()) ? new GraphValue(IntegerTensor.FromProto(proto))
-            : throw new QuantException(ErrorIds.UnsupportedDType, $"The constant '{name}' of '{model.Name}' is {proto.Type()}, which cannot be an output here.", name);
+            : throw new QuantException(ErrorIds.UnsupportedDType,
+                $"The constant '{name}' of '{model.Name}' is {proto.Type()}, which cannot be an output here.", name);
     }
 
     private TensorProto? ProtoOf(string name) => model.Graph.Constant(name)

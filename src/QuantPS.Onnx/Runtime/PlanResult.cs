@@ -5,7 +5,8 @@ namespace QuantPS.Onnx.Runtime;
 /// <summary>What a run of an int8 plan gives.</summary>
 public sealed class PlanResult
 {
-    internal PlanResult(IReadOnlyDictionary<string, Tensor> outputs, IReadOnlyDictionary<string, QuantizedTensor> integers, IReadOnlyDictionary<string, Tensor> captured)
+    internal PlanResult(IReadOnlyDictionary<string, Tensor> outputs, IReadOnlyDictionary<string, QuantizedTensor> integers,
+        IReadOnlyDictionary<string, Tensor> captured)
     {
         Outputs = outputs;
         CapturedIntegers = integers;

@@ -19,7 +19,8 @@ internal sealed class QuantizedStep : PlanStep
         Outputs = [node.Planned.Output];
         inputParameters = [.. Inputs.Select(v => graph.QParamsOf(v)!)];
         onnxRule = graph.OnnxRule;
-        step = node.Layer is QuantizedWeightLayer layer ? LayerStep(layer, node.Planned.Range, onnxRule) : node.Planned.Operator!.CreateStep(graph.StepContextOf(node.Planned));
+        step = node.Layer is QuantizedWeightLayer layer ? LayerStep(layer, node.Planned.Range, onnxRule)
+            : node.Planned.Operator!.CreateStep(graph.StepContextOf(node.Planned));
     }
 
     public override IReadOnlyList<string> Inputs { get; }

@@ -37,6 +37,9 @@ public abstract class ModelRunCmdlet : TensorInputCmdlet
         }
     }
 
+    /// <summary>Where it runs: a float model has nothing for our kernels, whatever was asked for.</summary>
+    protected ModelRuntime RuntimeUsed => runner is OnnxRuntimeRunner ? ModelRuntime.OnnxRuntime : ModelRuntime.QuantPS;
+
     /// <summary>Samples in a tensor.</summary>
     protected int SampleCount(Tensor input) => runner!.SampleCount(input);
 

@@ -81,7 +81,7 @@ public sealed class MeasureQModelCommand : ModelRunCmdlet
         {
             Model = Model.Name,
             Arithmetic = Model is QuantizedModel q ? Spellings.PyTorch(q.QConfig.Backend) : ((QModel)Model).Arithmetic,
-            Runtime = Model is QuantizedModel ? Runtime : ModelRuntime.OnnxRuntime,
+            Runtime = RuntimeUsed,
             Samples = samples,
             Top1 = labels is null ? null : 100.0 * right / samples,
             LatencyMs = milliseconds.Count % 2 == 1 ? milliseconds[middle] : (milliseconds[middle - 1] + milliseconds[middle]) / 2,

@@ -50,7 +50,7 @@ public class CalibratorTests
         Assert.Contains("17", e.Message);
         Assert.Contains("bad.png", e.Message);
         bad.Span[17] = float.PositiveInfinity;
-        Assert.Equal(ErrorIds.NotANumber, Assert.Throws<QuantException>(() => calibrator.Observe(bad)).ErrorId);
+        Assert.Equal(ErrorIds.NotFinite, Assert.Throws<QuantException>(() => calibrator.Observe(bad)).ErrorId);
         // Finite, but the model overflows on it.
         bad.Span.Fill(3e38f);
         e = Assert.Throws<QuantException>(() => calibrator.Observe(bad));

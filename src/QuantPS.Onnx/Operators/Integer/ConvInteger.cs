@@ -6,9 +6,10 @@ using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 
 namespace QuantPS.Onnx.Operators.Integer;
 
-/// <summary>x, w, x zero point, w zero point -> the int32 sums of (x - x zero point)(w - w zero point). What is padded counts as x's zero point.</summary>
-/// <remarks>Source: onnx docs/Operators.md, ConvInteger. ONNX Runtime takes unsigned inputs and one zero point for the weight; the standard allows signed
-/// inputs and one zero point per output channel, and so do we.</remarks>
+/// <summary>x, w, x zero point, w zero point -> the int32 sums of (x - x zero point)(w - w zero point). What is padded counts as x's zero
+/// point.</summary>
+/// <remarks>Source: onnx docs/Operators.md, ConvInteger. ONNX Runtime takes unsigned inputs and one zero point for the weight; the standard
+/// allows signed inputs and one zero point per output channel, and so do we.</remarks>
 internal sealed class ConvInteger : IntegerOperator
 {
     public override string OpType => "ConvInteger";

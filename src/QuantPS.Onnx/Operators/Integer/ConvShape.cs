@@ -25,7 +25,8 @@ internal static class ConvShape
     {
         if (x.Length != weight.Length || x[1] != weight[1] * geometry.Groups || weight[0] % geometry.Groups != 0)
         {
-            throw node.Wrong($"the input [{string.Join(", ", x)}] does not fit the weight [{string.Join(", ", weight)}] in {geometry.Groups} groups", value);
+            throw node.Wrong($"the input [{string.Join(", ", x)}] does not fit the weight [{string.Join(", ", weight)}] in "
+                + $"{geometry.Groups} groups", value);
         }
     }
 

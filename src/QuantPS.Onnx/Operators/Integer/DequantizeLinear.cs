@@ -26,12 +26,26 @@ internal sealed class DequantizeLinear : IntegerOperator
             Span<float> result = y.Span;
             foreach ((int start, int length, int at) in blocks.Of(x.Shape, scale.Shape))
             {
-                float s = scale.Span[at];
-                int zero = zeroPoint?[at] ?? 0;
-                for (int i = start; i < start + length; i++)
-                    result[i] = Quantizer.Dequantize(x[i], s, zero);
+                Dequantize(x, start, result.Slice(start, length), scale.Span[at], zeroPoint?[at] ?? 0);
             }
             return [new GraphValue(y)];
         };
+    }
+
+    private static void Dequantize(IntegerTensor x, int start, Span<float> y, float scale, int zeroPoint)
+    {
+        if (!IsEightBit(x.Type) || y.Length < 4 * byte.MaxValue)
+        {
+            for (int i = 0; i < y.Length; i++)
+                y[i] = Quantizer.Dequantize(x[start + i], scale, zeroPoint);
+            return;
+        }
+        // 256 products, then look-ups.
+        Span<float> table = stackalloc float[byte.MaxValue + 1];
+        for (int b = 0; b < table.Length; b++)
+            table[b] = Quantizer.Dequantize(x.Type == DataType.Int8 ? (sbyte)b : b, scale, zeroPoint);
+        ReadOnlySpan<byte> bytes = x.Memory.Span.Slice(start, y.Length);
+        for (int i = 0; i < y.Length; i++)
+            y[i] = table[bytes[i]];
     }
 }

@@ -5,8 +5,10 @@ using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 
 namespace QuantPS.Onnx.Operators.Integer;
 
-/// <summary>x -> uint8, with the scale and the zero point of its own range, which includes 0: scale = (max - min) / 255, zero point = rne(-min / scale).</summary>
-/// <remarks>Source: onnx docs/Operators.md, DynamicQuantizeLinear; onnxruntime core/util/qmath.h GetQuantizationParameter: all zeros have the scale 1.</remarks>
+/// <summary>x -> uint8, with the scale and the zero point of its own range, which includes 0: scale = (max - min) / 255, zero point =
+/// rne(-min / scale).</summary>
+/// <remarks>Source: onnx docs/Operators.md, DynamicQuantizeLinear; onnxruntime core/util/qmath.h GetQuantizationParameter: all zeros have
+/// the scale 1.</remarks>
 internal sealed class DynamicQuantizeLinear : IntegerOperator
 {
     public override string OpType => "DynamicQuantizeLinear";
@@ -26,6 +28,7 @@ internal sealed class DynamicQuantizeLinear : IntegerOperator
         int zeroPoint = Rounding.Saturate(-min / scale, 0, 255);
         IntegerTensor y = IntegerTensor.Allocate(DataType.Uint8, x.Shape);
         QuantizeLinear.Quantize(x.Span, y, 0, scale, zeroPoint);
-        return [new GraphValue(y), new GraphValue(new Tensor([], new[] { scale })), new GraphValue(new IntegerTensor(DataType.Uint8, [], new[] { (byte)zeroPoint }))];
+        return [new GraphValue(y), new GraphValue(new Tensor([], new[] { scale })),
+            new GraphValue(new IntegerTensor(DataType.Uint8, [], new[] { (byte)zeroPoint }))];
     };
 }

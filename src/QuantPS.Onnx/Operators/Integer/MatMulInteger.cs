@@ -6,7 +6,8 @@ namespace QuantPS.Onnx.Operators.Integer;
 
 /// <summary>a, b, a zero point, b zero point -> the int32 product of (a - a zero point) and (b - b zero point). Zero points of a per tensor or per row,
 /// of b per tensor or per column; leading dimensions are broadcast.</summary>
-/// <remarks>Source: onnx docs/Operators.md, MatMulInteger. ONNX Runtime takes one zero point for a; the standard allows one per row, and so do we.</remarks>
+/// <remarks>Source: onnx docs/Operators.md, MatMulInteger. ONNX Runtime takes one zero point for a; the standard allows one per row, and so
+/// do we.</remarks>
 internal sealed class MatMulInteger : IntegerOperator
 {
     public override string OpType => "MatMulInteger";

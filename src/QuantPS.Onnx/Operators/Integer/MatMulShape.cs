@@ -63,5 +63,6 @@ internal sealed class MatMulShape
     /// <summary>Position of a column's parameter among b's.</summary>
     public int ColumnParameter(int count, int matrix, int column) => Parameter(count, Columns, matrix, column);
 
-    private static int Parameter(int count, int perMatrix, int matrix, int at) => count == 1 ? 0 : count == perMatrix ? at : matrix * perMatrix + at;
+    private static int Parameter(int count, int perMatrix, int matrix, int at) =>
+        count == 1 ? 0 : count == perMatrix ? at : matrix * perMatrix + at;
 }

@@ -2,7 +2,8 @@ using QuantPS.Onnx.Runtime;
 
 namespace QuantPS.Onnx.Operators.Integer;
 
-/// <summary>The last thing that was made of a node's inputs, for as long as they are the same objects: constants are, so their kernels are packed once.</summary>
+/// <summary>The last thing that was made of a node's inputs, for as long as they are the same objects: constants are, so their kernels are
+/// packed once.</summary>
 internal sealed class Memo<T>
 {
     private volatile Entry? last;

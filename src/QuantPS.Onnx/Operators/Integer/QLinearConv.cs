@@ -8,10 +8,10 @@ using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 
 namespace QuantPS.Onnx.Operators.Integer;
 
-/// <summary>x, x scale, x zero point, w, w scale, w zero point, y scale, y zero point, bias -> y. 8 bits each, weights per tensor or per output channel,
-/// the int32 bias in steps of x scale * w scale.</summary>
-/// <remarks>Source: onnx docs/Operators.md, QLinearConv; the formula is <see cref="OnnxRuntimeRequantizer"/>'s. ONNX Runtime wants one zero point for all
-/// output channels; the standard allows one each, and so do we.</remarks>
+/// <summary>x, x scale, x zero point, w, w scale, w zero point, y scale, y zero point, bias -> y. 8 bits each, weights per tensor or per
+/// output channel, the int32 bias in steps of x scale * w scale.</summary>
+/// <remarks>Source: onnx docs/Operators.md, QLinearConv; the formula is <see cref="OnnxRuntimeRequantizer"/>'s. ONNX Runtime wants one zero
+/// point for all output channels; the standard allows one each, and so do we.</remarks>
 internal sealed class QLinearConv : IntegerOperator
 {
     private const int X = 0, XScale = 1, XZero = 2, W = 3, WScale = 4, WZero = 5, YScale = 6, YZero = 7, Bias = 8;
