@@ -3,7 +3,6 @@ using System.Text.Json;
 using QuantPS.Benchmarks.Measuring;
 using QuantPS.Benchmarks.Peers;
 using QuantPS.Engine.Kernels;
-using QuantPS.Engine.Kernels.Generated;
 using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
@@ -93,7 +92,7 @@ internal static class ConvBenchmark
         Transpose(nchw, nhwc, s.Batch, s.Channels, s.Height * s.Width);
 
         KernelThreads.Count = threads;
-        ConvKernel kernel = (CpuFeatures.Current.Avx512Vnni ? GeneratedConv.TryCreate(problem) : null) ?? KernelSelector.Select(problem);
+        ConvKernel kernel = KernelSelector.Select(problem);
         bool last = kernel.Layout == KernelLayout.ChannelsLast;
         byte[] input = last ? nhwc : nchw, output = GC.AllocateArray<byte>(s.Batch * s.Outputs * s.OutHeight * s.OutWidth, pinned: true);
         using OrtConv first = new(s, weight, inputScale, inputZero, weightScales, outputScale, outputZero, requantizer.IntegerBias!, nchw, channelsLast: false, threads);

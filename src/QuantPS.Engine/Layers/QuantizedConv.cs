@@ -1,3 +1,4 @@
+using System.Buffers;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Kernels.Reference;
@@ -80,8 +81,26 @@ public sealed class QuantizedConv : QuantizedWeightLayer
         QuantizedTensor y = new(outputShape, new AlignedBuffer<byte>(TensorShape.Count(outputShape)).Memory, OutputQParams) { Source = x.Source };
         if (Geometry.Reflect)
             x = ReflectionPadding.Apply(x, Geometry.PadBegin, Geometry.PadEnd);
-        plan.Kernel.Run(x.Memory, x.Dims[0], x.Dims[2..].ToArray(), y.Memory);
+        RunKernel(plan.Kernel, x, y);
         return y;
+    }
+
+    /// <summary>Tensors lie plane by plane; a kernel that wants pixels gets them turned, and its result is turned back.</summary>
+    private static void RunKernel(ConvKernel kernel, QuantizedTensor x, QuantizedTensor y)
+    {
+        int batch = x.Dims[0];
+        int[] spatial = x.Dims[2..].ToArray();
+        if (kernel.Layout == KernelLayout.Contiguous)
+        {
+            kernel.Run(x.Memory, batch, spatial, y.Memory);
+            return;
+        }
+        byte[] input = ArrayPool<byte>.Shared.Rent(x.Length), output = ArrayPool<byte>.Shared.Rent(y.Length);
+        LayoutConversion.ToChannelsLast(x.Memory, input, batch, x.Dims[1], TensorShape.Count(spatial));
+        kernel.Run(input.AsMemory(0, x.Length), batch, spatial, output.AsMemory(0, y.Length));
+        LayoutConversion.ToContiguous(output, y.Memory, batch, y.Dims[1], TensorShape.Count(y.Dims[2..]));
+        ArrayPool<byte>.Shared.Return(input);
+        ArrayPool<byte>.Shared.Return(output);
     }
 
     /// <summary>Shape of the result for an input, which is checked.</summary>

@@ -76,7 +76,8 @@ internal sealed unsafe class ConvTileCode
     /// <summary>Bytes of the parameters of one call: start values, the formula's per-channel numbers (64 bytes a block each), then its constants.</summary>
     public static int ParameterBytes(FormShape form, int blocks) => PerChannelArrays(form) * blocks * 64 + ConstantBytes;
 
-    private const int ConstantBytes = 64;
+    // Factor, upper limit, zero point as float, zero point as two words, floor as four bytes; then the permutation that sorts packed quads.
+    private const int ConstantBytes = 64 + 64;
 
     private static int PerChannelArrays(FormShape form) => 2 + (form.Fused ? 2 : 0) + (form.AddBefore ? 1 : 0) + (form.AddAfter ? 1 : 0);
 
@@ -98,24 +99,12 @@ internal sealed unsafe class ConvTileCode
             at += lanes;
         }
         floats[at] = form.Factor ?? 1f;
-        switch (form.Tail)
-        {
-            case RequantizationTail.RoundClampAdd:
-                ints[at + 1] = form.Low - form.ZeroPoint;
-                ints[at + 2] = form.High - form.ZeroPoint;
-                ints[at + 3] = form.ZeroPoint;
-                break;
-            case RequantizationTail.ClampRoundAdd:
-                floats[at + 1] = form.Low - form.ZeroPoint;
-                floats[at + 2] = form.High - form.ZeroPoint;
-                ints[at + 3] = form.ZeroPoint;
-                break;
-            default:
-                floats[at + 1] = form.Low;
-                floats[at + 2] = form.High;
-                floats[at + 3] = form.ZeroPoint;
-                break;
-        }
+        floats[at + 1] = form.Tail == RequantizationTail.ClampRoundAdd ? form.High - form.ZeroPoint : form.High;
+        floats[at + 2] = form.ZeroPoint;
+        ints[at + 3] = unchecked((ushort)form.ZeroPoint * 0x10001);
+        ints[at + 4] = unchecked((byte)form.Low * 0x01010101);
+        for (int quad = 0; quad < 16; quad++)
+            ints[at + 16 + quad] = quad % 4 * 4 + quad / 4;
     }
 
     private sealed class Generator(ConvTileSpec spec)
@@ -153,8 +142,8 @@ internal sealed unsafe class ConvTileCode
             c.mov(tiles, __qword_ptr[call + 32]);
             if (spec.LastBlockChannels < 16)
             {
-                c.mov(eax, (1 << spec.LastBlockChannels) - 1);
-                c.kmovw(k1, eax);
+                c.mov(eax, (int)((1L << ((blocks - 1) * 16 + spec.LastBlockChannels)) - 1));
+                c.kmovd(k1, eax);
             }
             Label tile = c.CreateLabel();
             c.Label(ref tile);
@@ -235,11 +224,12 @@ internal sealed unsafe class ConvTileCode
             FormShape form = spec.Form;
             int array = 1, constants = PerChannelArrays(form) * blocks * 64;
             int fused = form.Fused ? array++ : 0, fusedFactor = form.Fused ? array++ : 0, before = form.AddBefore ? array++ : 0, multiplier = array++, after = form.AddAfter ? array : 0;
+            int all = pixels * blocks;
             // Step by step over a handful of accumulators, so that neighbouring instructions do not wait for each other.
             const int group = 7;
-            for (int first = 0; first < pixels * blocks; first += group)
+            for (int first = 0; first < all; first += group)
             {
-                int count = Math.Min(group, pixels * blocks - first);
+                int end = Math.Min(all, first + group);
                 Each(v => c.vcvtdq2ps(v, v));
                 if (form.Fused)
                 {
@@ -256,50 +246,100 @@ internal sealed unsafe class ConvTileCode
                     EachBlock((v, b) => c.vaddps(v, v, At(after, b)));
                 if (form.Factor)
                     Each(v => c.vmulps(v, v, Constant(0)));
-                switch (form.Tail)
-                {
-                    case RequantizationTail.RoundClampAdd:
-                        Each(v => c.vcvtps2dq(v, v));
-                        Each(v => c.vpmaxsd(v, v, Constant(1)));
-                        Each(v => c.vpminsd(v, v, Constant(2)));
-                        Each(v => c.vpaddd(v, v, Constant(3)));
-                        break;
-                    case RequantizationTail.ClampRoundAdd:
-                        Each(v => c.vmaxps(v, v, Constant(1)));
-                        Each(v => c.vminps(v, v, Constant(2)));
-                        Each(v => c.vcvtps2dq(v, v));
-                        Each(v => c.vpaddd(v, v, Constant(3)));
-                        break;
-                    default:
-                        Each(v => c.vaddps(v, v, Constant(3)));
-                        Each(v => c.vmaxps(v, v, Constant(1)));
-                        Each(v => c.vminps(v, v, Constant(2)));
-                        Each(v => c.vcvtps2dq(v, v));
-                        break;
-                }
-                for (int i = first; i < first + count; i++)
-                {
-                    int b = i % blocks;
-                    AssemblerMemoryOperand to = __xmmword_ptr[output + (i / blocks * spec.OutputPixelStep + b * 16)];
-                    // Clamped already, so dropping the upper 24 bits loses nothing, signed or not.
-                    c.vpmovdb(b == blocks - 1 && spec.LastBlockChannels < 16 ? to.k1 : to, Z[i]);
-                }
+                if (form.Tail == RequantizationTail.AddClampRound)
+                    Each(v => c.vaddps(v, v, Constant(2)));
+                // Only the upper limit as float: below, the conversion and the saturating packs do the same; above 2^31 the conversion would not.
+                if (form.Tail != RequantizationTail.RoundClampAdd)
+                    Each(v => c.vminps(v, v, Constant(1)));
+                Each(v => c.vcvtps2dq(v, v));
 
                 void Each(Action<AssemblerRegisterZMM> step)
                 {
-                    for (int i = first; i < first + count; i++)
+                    for (int i = first; i < end; i++)
                         step(Z[i]);
                 }
 
                 void EachBlock(Action<AssemblerRegisterZMM, int> step)
                 {
-                    for (int i = first; i < first + count; i++)
+                    for (int i = first; i < end; i++)
                         step(Z[i], i % blocks);
                 }
             }
+            Pack(all, constants);
 
             AssemblerMemoryOperand At(int index, int block) => __zmmword_ptr[parameters + (index * blocks + block) * 64];
             AssemblerMemoryOperand Constant(int index) => __dword_bcst[parameters + (constants + index * 4)];
         }
+
+        /// <summary>Four accumulators at a time to bytes: int32 to int16 and int16 to 8 bits, both saturating, the zero point added in between.</summary>
+        /// <remarks>Packing works within 128-bit lanes: lane L of the result holds quad L of each of the four. VPERMD with the 4 x 4 transposition
+        /// brings the quads of each together. With two blocks the four are two pixels of 32 channels, with one they are four pixels of 16.</remarks>
+        private void Pack(int all, int constants)
+        {
+            AssemblerRegisterZMM order = Z[31], zero = Z[30], floor = Z[29], spare = Z[28];
+            bool add = spec.Form.Tail != RequantizationTail.AddClampRound;
+            c.vmovdqu32(order, __zmmword_ptr[parameters + (constants + 64)]);
+            if (add)
+                c.vpbroadcastd(zero, __dword_ptr[parameters + (constants + 12)]);
+            if (spec.Form.Floor)
+                c.vpbroadcastd(floor, __dword_ptr[parameters + (constants + 16)]);
+            int pixelsAtOnce = 4 / blocks;
+            for (int p = 0; p < pixels; p += pixelsAtOnce)
+            {
+                // Where the last four are not all there, the last accumulator stands in; its copies are not stored.
+                AssemblerRegisterZMM Source(int i) => Z[Math.Min(p * blocks + i, all - 1)];
+                AssemblerRegisterZMM low = Source(0);
+                bool two = p * blocks + 2 < all;
+                c.vpackssdw(spare, Source(2), Source(3));
+                c.vpackssdw(low, low, Source(1));
+                if (add)
+                {
+                    c.vpaddsw(low, low, zero);
+                    if (two)
+                        c.vpaddsw(spare, spare, zero);
+                }
+                if (spec.Form.Signed)
+                    c.vpacksswb(low, low, spare);
+                else
+                    c.vpackuswb(low, low, spare);
+                if (spec.Form.Floor && spec.Form.Signed)
+                    c.vpmaxsb(low, low, floor);
+                else if (spec.Form.Floor)
+                    c.vpmaxub(low, low, floor);
+                c.vpermd(low, order, low);
+                for (int i = 0; i < Math.Min(pixelsAtOnce, pixels - p); i++)
+                    Store(low, i, (p + i) * spec.OutputPixelStep);
+            }
+        }
+
+        private void Store(AssemblerRegisterZMM packed, int part, int offset)
+        {
+            int index = Array.IndexOf(Z, packed);
+            bool partial = spec.LastBlockChannels < 16;
+            if (blocks == 2)
+            {
+                AssemblerRegisterYMM whole = Ymm(index), upper = Ymm(28);
+                if (part == 1)
+                    c.vextracti64x4(upper, packed, 1);
+                AssemblerRegisterYMM from = part == 0 ? whole : upper;
+                if (partial)
+                    c.vmovdqu8(__ymmword_ptr[output + offset].k1, from);
+                else
+                    c.vmovdqu32(__ymmword_ptr[output + offset], from);
+                return;
+            }
+            AssemblerRegisterXMM quarter = Xmm(28);
+            if (part > 0)
+                c.vextracti32x4(quarter, packed, (sbyte)part);
+            AssemblerRegisterXMM value = part == 0 ? Xmm(index) : quarter;
+            if (partial)
+                c.vmovdqu8(__xmmword_ptr[output + offset].k1, value);
+            else
+                c.vmovdqu32(__xmmword_ptr[output + offset], value);
+        }
+
+        private static AssemblerRegisterYMM Ymm(int index) => new(Register.YMM0 + index);
+
+        private static AssemblerRegisterXMM Xmm(int index) => new(Register.XMM0 + index);
     }
 }

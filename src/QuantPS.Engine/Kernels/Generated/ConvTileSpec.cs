@@ -33,10 +33,18 @@ internal sealed record ConvTileSpec
 }
 
 /// <summary>The steps of a <see cref="RequantizationForm"/>, without its numbers.</summary>
-internal readonly record struct FormShape(bool Fused, bool AddBefore, bool AddAfter, bool Factor, RequantizationTail Tail)
+/// <param name="Fused">A fused bias.</param>
+/// <param name="AddBefore">An addition before the multiplier.</param>
+/// <param name="AddAfter">An addition after it.</param>
+/// <param name="Factor">A common factor.</param>
+/// <param name="Tail">How it ends.</param>
+/// <param name="Signed">qint8 output.</param>
+/// <param name="Floor">The smallest output is above the dtype's minimum: a ReLU.</param>
+internal readonly record struct FormShape(bool Fused, bool AddBefore, bool AddAfter, bool Factor, RequantizationTail Tail, bool Signed, bool Floor)
 {
-    public static FormShape Of(RequantizationForm form) =>
-        new(form.FusedBias is not null, form.AddBefore is not null, form.AddAfter is not null, form.Factor is not null, form.Tail);
+    public static FormShape Of(RequantizationForm form) => new(
+        form.FusedBias is not null, form.AddBefore is not null, form.AddAfter is not null, form.Factor is not null, form.Tail,
+        form.High == sbyte.MaxValue, form.Low > (form.High == sbyte.MaxValue ? sbyte.MinValue : byte.MinValue));
 }
 
 /// <summary>A list of offsets that compares by value.</summary>

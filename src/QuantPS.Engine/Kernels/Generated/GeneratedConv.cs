@@ -59,8 +59,14 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     /// <summary>The kernel, or null for what it is not made for: other than two dimensions, asymmetric weights, groups of fewer than four channels.</summary>
     public static ConvKernel? TryCreate(ConvProblem problem) =>
         problem.Geometry.SpatialRank == 2 && Array.TrueForAll(problem.WeightZeroPoints, z => z == 0) && (problem.Geometry.Groups == 1 || problem.ChannelsPerGroup >= 4)
+        && IsTame(problem.Requantizer.Form)
             ? new GeneratedConv(problem)
             : null;
+
+    /// <summary>No number of the formula, nor any product with an int32, is infinite or NaN: the code's limits do not treat NaN as the reference does.</summary>
+    private static bool IsTame(RequantizationForm form) =>
+        new[] { form.FusedBias, form.FusedFactor, form.AddBefore, form.Multiplier, form.AddAfter }.All(numbers => numbers is null || Array.TrueForAll(numbers, v => MathF.Abs(v) < 1e28f))
+        && MathF.Abs(form.Factor ?? 1f) < 1e9f && (form.High, form.Low >= 0) is (byte.MaxValue, true) or (sbyte.MaxValue, _);
 
     public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output)
     {

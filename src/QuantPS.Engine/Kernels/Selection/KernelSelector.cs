@@ -1,4 +1,5 @@
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels.Generated;
 using QuantPS.Engine.Kernels.Reference;
 using QuantPS.Engine.Kernels.Vector;
 
@@ -13,6 +14,7 @@ public static class KernelSelector
     // Fastest first; the reference takes everything, so it closes the ladder. A line a kernel.
     private static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<ConvProblem, ConvKernel?> Make)[] ConvLadder =
     [
+        (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedConv.TryCreate),
         (KernelTier.Vector, cpu => cpu.AvxVnni, VectorConv<AvxVnniDotProduct>.TryCreate),
         (KernelTier.Vector, cpu => cpu.Avx2, VectorConv<Avx2DotProduct>.TryCreate),
         (KernelTier.Vector, cpu => cpu.Vector128, VectorConv<PortableDotProduct>.TryCreate),
