@@ -54,7 +54,7 @@ public class CalibratorTests
         // Finite, but the model overflows on it.
         bad.Span.Fill(3e38f);
         e = Assert.Throws<QuantException>(() => calibrator.Observe(bad));
-        Assert.Equal(ErrorIds.NotANumber, e.ErrorId);
+        Assert.Equal(ErrorIds.NotFinite, e.ErrorId);
         Assert.Equal(ErrorIds.ShapeMismatch, Assert.Throws<QuantException>(() => calibrator.Observe(new Tensor(2, 3, 28, 28))).ErrorId);
         Assert.Equal(4, calibrator.SampleCount);
         Assert.Equal(before, Ranges(calibrator.Finish()));
