@@ -73,8 +73,9 @@ internal static class Histc
         Vector256<float> lows = Vector256.Create(low), highs = Vector256.Create(high), widths = Vector256.Create(width), scale = Vector256.Create((float)bins);
         Vector256<int> outsides = Vector256.Create(outside);
         Vector256<uint> last = Vector256.Create((uint)outside);
-        int i = 0;
-        for (; i <= data.Length - Vector256<float>.Count; i += Vector256<float>.Count)
+        // From the end to the start: the scan for the range, which came before, left the end of a large batch in the cache.
+        int whole = data.Length / Vector256<float>.Count * Vector256<float>.Count;
+        for (int i = whole - Vector256<float>.Count; i >= 0; i -= Vector256<float>.Count)
         {
             Vector256<float> v = Vector256.LoadUnsafe(ref Unsafe.Add(ref x, i));
             Vector256<float> offset = v - lows;
@@ -94,9 +95,8 @@ internal static class Histc
             Unsafe.Add(ref t2, (nint)(uint)d)++;
             Unsafe.Add(ref t3, (nint)(d >> 32))++;
         }
-        for (; i < data.Length; i++)
+        foreach (float v in data[whole..])
         {
-            float v = data[i];
             if (!(v >= low && v <= high))
                 continue;
             float position = divideFirst ? (v - low) / width * bins : (v - low) * bins / width;

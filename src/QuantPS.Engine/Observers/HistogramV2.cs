@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Runtime.CompilerServices;
 
 namespace QuantPS.Engine.Observers;
 
@@ -61,33 +60,52 @@ internal static class HistogramV2
         float[] middles = ArrayPool<float>.Shared.Rent(parts);
         new TorchLinspace(state.Min, state.Max, parts + 1).Fill(middles.AsSpan(0, parts), half);
         float[] edges = Edges(newMin, newMax, bins, out bool ascending);
-        int above = 0;
-        // The sum of the target bin at hand stays in a register: neighbouring parts mostly fall into the same one, and an addition through
-        // memory would wait for the store before it. The order of the additions is PyTorch's all the same.
+        // The midpoints ascend as well, but for an ulp where the halves of their linspace meet.
+        ReadOnlySpan<float> ordered = middles.AsSpan(0, parts);
+        if (ascending && ordered[parts / 2 - 1] <= ordered[parts / 2])
+            SpreadAscending(state.Counts, ordered, edges, result);
+        else
+            SpreadAny(state.Counts, ordered, edges, result);
+        ArrayPool<float>.Shared.Return(middles);
+        return result;
+    }
+
+    /// <summary>Adds every part's share to its bin, in PyTorch's order.</summary>
+    /// <remarks>The sum of the bin at hand stays in a register: neighbouring parts mostly fall into the same one, and an addition through memory
+    /// would wait for the store before it.</remarks>
+    private static void SpreadAscending(float[] counts, ReadOnlySpan<float> middles, float[] edges, float[] result)
+    {
         int target = 0;
-        float sum = 0;
-        for (int old = 0; old < bins; old++)
+        float sum = 0, next = counts.Length > 1 ? edges[1] : float.PositiveInfinity;
+        for (int old = 0; old < counts.Length; old++)
         {
-            float mass = state.Counts[old];
+            float mass = counts[old];
             if (mass == 0)
                 continue;
             float share = mass / UpsampleRate;
-            foreach (float middle in middles.AsSpan(old * UpsampleRate, UpsampleRate))
+            foreach (float middle in middles.Slice(old * UpsampleRate, UpsampleRate))
             {
-                above = ascending ? Walk(edges, middle, above) : UpperBound(edges, middle);
-                int bin = Math.Clamp(above - 1, 0, bins - 1);
-                if (bin != target)
+                // What lies beyond the last edge stays in the last bin, what lies before the first edge in the first.
+                while (middle >= next)
                 {
-                    result[target] = sum;
-                    target = bin;
-                    sum = result[bin];
+                    result[target++] = sum;
+                    sum = 0;
+                    next = target + 1 < counts.Length ? edges[target + 1] : float.PositiveInfinity;
                 }
                 sum += share;
             }
         }
         result[target] = sum;
-        ArrayPool<float>.Shared.Return(middles);
-        return result;
+    }
+
+    private static void SpreadAny(float[] counts, ReadOnlySpan<float> middles, float[] edges, float[] result)
+    {
+        for (int k = 0; k < middles.Length; k++)
+        {
+            float mass = counts[k / UpsampleRate];
+            if (mass != 0)
+                result[Math.Clamp(UpperBound(edges, middles[k]) - 1, 0, counts.Length - 1)] += mass / UpsampleRate;
+        }
     }
 
     /// <summary>torch.linspace(min, max, bins + 1).</summary>
@@ -104,17 +122,6 @@ internal static class HistogramV2
         for (int k = 1; k < edges.Length; k++)
             ascending &= edges[k] >= edges[k - 1];
         return edges;
-    }
-
-    /// <summary>Upper bound, starting from the last one: the midpoints ascend too, up to rounding.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int Walk(float[] edges, float value, int above)
-    {
-        while ((uint)above < (uint)edges.Length && edges[above] <= value)
-            above++;
-        while ((uint)(above - 1) < (uint)edges.Length && edges[above - 1] > value)
-            above--;
-        return above;
     }
 
     /// <summary>torch.bucketize(right=True): the binary search itself matters on edges that are not sorted.</summary>
