@@ -46,6 +46,37 @@ public class KernelEqualityTests
         Assert.InRange(taken, Cases / 10, Cases);
     }
 
+    [Fact]
+    public void Depthwise_equals_the_reference()
+    {
+        var random = new Random(23);
+        for (int i = 0; i < Cases; i++)
+        {
+            int rank = random.Next(1, 4), channels = random.Next(16, 70);
+            int[] kernel = Draw(1, 6), stride = Draw(1, 3), dilation = Draw(1, 3), before = Draw(0, 3), after = Draw(0, 3);
+            int[] spatial = [.. Enumerable.Range(0, rank).Select(d => Math.Max(1, dilation[d] * (kernel[d] - 1) + 1 - before[d] - after[d]) + random.Next(0, rank == 3 ? 3 : 8))];
+            int depth = kernel.Aggregate(1, (a, b) => a * b);
+            var problem = new ConvProblem
+            {
+                Weight = SBytes(random, channels * depth),
+                WeightZeroPoints = new int[channels],
+                OutputChannels = channels,
+                ChannelsPerGroup = 1,
+                Geometry = new ConvGeometry(kernel, stride, before, after, dilation, channels),
+                InputZeroPoint = random.Next(256),
+                InputFlip = random.Next(3) == 0 ? (byte)0x80 : (byte)0,
+                Requantizer = RandomRequantizer(random, channels, depth),
+            };
+            int area = spatial.Aggregate(1, (a, b) => a * b);
+            byte[] input = Bytes(random, 2 * channels * area), expected = new byte[2 * channels * problem.Geometry.OutputSize(spatial).Aggregate(1, (a, b) => a * b)], actual = new byte[expected.Length];
+            new ReferenceConv(problem).Run(input, 2, spatial, expected);
+            VectorDepthwise.TryCreate(problem)!.Run(ToChannelsLast(input, 2, channels), 2, spatial, actual);
+            Assert.True(ToChannelsLast(expected, 2, channels).AsSpan().SequenceEqual(actual), $"case {i}: {channels} channels, {problem.Geometry} on [{string.Join(",", spatial)}]");
+
+            int[] Draw(int low, int high) => [.. Enumerable.Range(0, rank).Select(_ => random.Next(low, rank == 3 ? Math.Min(high, 4) : high))];
+        }
+    }
+
     [Theory, MemberData(nameof(LinearKernels))]
     public void Linear_equals_the_reference(string name)
     {
