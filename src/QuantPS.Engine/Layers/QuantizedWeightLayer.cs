@@ -74,7 +74,7 @@ public abstract class QuantizedWeightLayer
     /// <summary>The engine whose arithmetic runs: x86 hands each layer to onednn or fbgemm.</summary>
     public EngineKind EffectiveEngine => profile.Kind;
 
-    public bool Relu => Options.Relu;
+    public bool Relu => Options.Relu || Options.Relu6;
 
     public int OutputChannels { get; }
 
@@ -126,6 +126,8 @@ public abstract class QuantizedWeightLayer
     protected Requantizer CreateRequantizer(QParams input, bool biasPackedThroughFloat)
     {
         (int low, int high) = OutputQParams.DType.Range();
+        if (Options.Relu6)
+            high = Quantizer.QuantizeTorch(6f, 1f / OutputQParams.Scales[0], OutputZeroPoint, low, high);
         return profile.CreateRequantizer(new RequantizationSpec
         {
             InputScale = input.Scales[0],

@@ -43,6 +43,10 @@ public abstract class NewLayerCmdlet : QuantCmdlet
     [Parameter]
     public SwitchParameter Relu { get; set; }
 
+    /// <summary>A fused ReLU6: clamps outputs at the zero point and at the integer of 6.</summary>
+    [Parameter]
+    public SwitchParameter Relu6 { get; set; }
+
     /// <summary>Whose arithmetic; x86 (the default) picks onednn or fbgemm as PyTorch does.</summary>
     [Parameter]
     [Spelling<EngineKind>]
@@ -70,7 +74,7 @@ public abstract class NewLayerCmdlet : QuantCmdlet
         QuantizedWeightLayer layer = Create(
             new QParams(InputScale, InputZeroPoint, ActivationDType),
             new QParams(OutputScale, OutputZeroPoint, ActivationDType),
-            new LayerOptions { Name = Name, Relu = Relu, Compat = Compat, TorchVersion = TorchVersion });
+            new LayerOptions { Name = Name, Relu = Relu, Relu6 = Relu6, Compat = Compat, TorchVersion = TorchVersion });
         WriteVerbose($"{layer}: kernel {layer.KernelName}");
         WriteObject(layer);
     }

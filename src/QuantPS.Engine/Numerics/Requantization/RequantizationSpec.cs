@@ -24,7 +24,7 @@ public sealed record RequantizationSpec
 
     public required int OutputZeroPoint { get; init; }
 
-    /// <summary>Smallest and largest integer of the output's dtype.</summary>
+    /// <summary>Smallest and largest output integer: the dtype's, or what a fused activation leaves of them.</summary>
     public required int OutputMin { get; init; }
 
     public required int OutputMax { get; init; }
