@@ -13,8 +13,7 @@ namespace QuantPS.Engine.Layers;
 public sealed class QuantizedConv : QuantizedWeightLayer
 {
     private readonly ConvGeometry kernelGeometry;
-    private readonly Plan own;
-    private Plan? last;
+    private readonly PlanCache<Plan> plans;
 
     /// <param name="weight">qint8 [O, I / groups, kernel...], per tensor or per channel along axis 0.</param>
     /// <param name="bias">float32 [O], or null.</param>
@@ -48,7 +47,7 @@ public sealed class QuantizedConv : QuantizedWeightLayer
             throw new QuantException(ErrorIds.UnsupportedOperator, $"{Label}: PyTorch has no reflection padding for quantized 3-D convolutions. Pad with zeros.", this);
         // Reflection padding is done to the input; the kernels then pad nothing.
         kernelGeometry = geometry.Reflect ? new ConvGeometry(geometry.Kernel, geometry.Stride, null, null, geometry.Dilation, geometry.Groups) : geometry;
-        own = MakePlan(input);
+        plans = new(input, MakePlan);
     }
 
     /// <summary>A layer of a model that holds the bias as int32, as ONNX does; with ONNX Runtime's arithmetic. The integers are taken as they are;
@@ -68,16 +67,16 @@ public sealed class QuantizedConv : QuantizedWeightLayer
     public int InputChannels => Weight.Dims[1] * Geometry.Groups;
 
     /// <inheritdoc/>
-    public override string KernelName => own.Kernel.Name;
+    public override string KernelName => plans.Own.Kernel.Name;
 
     /// <inheritdoc/>
-    public override Requantizer Requantizer => own.Problem.Requantizer;
+    public override Requantizer Requantizer => plans.Own.Problem.Requantizer;
 
     /// <inheritdoc/>
     public override QuantizedTensor Run(QuantizedTensor x)
     {
         int[] outputShape = OutputShape(x);
-        Plan plan = PlanFor(x.QParams);
+        Plan plan = plans.For(x.QParams);
         QuantizedTensor y = new(outputShape, new AlignedBuffer<byte>(TensorShape.Count(outputShape)).Memory, OutputQParams) { Source = x.Source };
         if (Geometry.Reflect)
             x = ReflectionPadding.Apply(x, Geometry.PadBegin, Geometry.PadEnd);
@@ -128,7 +127,7 @@ public sealed class QuantizedConv : QuantizedWeightLayer
         foreach (ConvTap tap in taps)
             accumulator = unchecked(accumulator + tap.Product);
         float weightScale = Weight.QParams.Scales[Weight.QParams.IsPerChannel ? channel : 0];
-        return ConvTrace.Create(this, at, channel, taps, x.QParams.ZeroPoints[0], weightZeroPoint, x.QParams.Scales[0], weightScale, PlanFor(x.QParams).Problem.Requantizer.Trace(accumulator, channel));
+        return ConvTrace.Create(this, at, channel, taps, x.QParams.ZeroPoints[0], weightZeroPoint, x.QParams.Scales[0], weightScale, plans.For(x.QParams).Problem.Requantizer.Trace(accumulator, channel));
     }
 
     private ConvTap[] Taps(QuantizedTensor x, int[] at, int weightZeroPoint)
@@ -157,16 +156,6 @@ public sealed class QuantizedConv : QuantizedWeightLayer
         return taps;
     }
 
-    private Plan PlanFor(QParams input)
-    {
-        if (SameParameters(input, InputQParams))
-            return own;
-        Plan? plan = last;
-        if (plan is null || !SameParameters(input, plan.Input))
-            last = plan = MakePlan(input);
-        return plan;
-    }
-
     private Plan MakePlan(QParams input)
     {
         var problem = new ConvProblem
@@ -183,10 +172,10 @@ public sealed class QuantizedConv : QuantizedWeightLayer
         ConvKernel kernel = Options.Compat && EffectiveEngine == EngineKind.Fbgemm && PairSaturatingConv.Applies(problem)
             ? new PairSaturatingConv(problem)
             : KernelSelector.Select(problem);
-        return new Plan(input, problem, kernel);
+        return new Plan(problem, kernel);
     }
 
-    private sealed record Plan(QParams Input, ConvProblem Problem, ConvKernel Kernel);
+    private sealed record Plan(ConvProblem Problem, ConvKernel Kernel);
 
     public override string ToString() => $"QuantizedConv {Name} {InputChannels}->{OutputChannels} {Geometry} ({EffectiveEngine})";
 }

@@ -15,8 +15,7 @@ namespace QuantPS.Engine.Layers;
 /// </remarks>
 public sealed class QuantizedConvTranspose : QuantizedWeightLayer
 {
-    private readonly Plan own;
-    private Plan? last;
+    private readonly PlanCache<Plan> plans;
 
     /// <param name="weight">qint8 [I, O / groups, kernel...], per tensor, or per channel along axis 1 (qnnpack, one group).</param>
     /// <param name="bias">float32 [O], or null.</param>
@@ -39,7 +38,7 @@ public sealed class QuantizedConvTranspose : QuantizedWeightLayer
             throw new QuantException(ErrorIds.UnsupportedScheme, $"{Label}: transposed convolutions take per-channel weights only with the engine qnnpack and one group. Quantize the weight per tensor.", weight);
         if (engine == EngineKind.OneDnn && Array.Exists(geometry.OutputPadding, p => p > 0))
             throw new QuantException(ErrorIds.UnsupportedOperator, $"{Label}: onednn only supports output padding 0. Use the engine fbgemm, qnnpack or x86.", this);
-        own = MakePlan(input);
+        plans = new(input, MakePlan);
     }
 
     public ConvTransposeGeometry Geometry { get; }
@@ -47,16 +46,16 @@ public sealed class QuantizedConvTranspose : QuantizedWeightLayer
     public int InputChannels => Weight.Dims[0];
 
     /// <inheritdoc/>
-    public override string KernelName => own.Kernel.Name;
+    public override string KernelName => plans.Own.Kernel.Name;
 
     /// <inheritdoc/>
-    public override Requantizer Requantizer => own.Requantizer;
+    public override Requantizer Requantizer => plans.Own.Requantizer;
 
     /// <inheritdoc/>
     public override QuantizedTensor Run(QuantizedTensor x)
     {
         int[] outputShape = OutputShape(x);
-        Plan plan = PlanFor(x.QParams);
+        Plan plan = plans.For(x.QParams);
         QuantizedTensor y = OperatorChecks.NewTensor(outputShape, OutputQParams, x);
         plan.Kernel.Run(x.Memory, x.Dims[0], x.Dims[2..].ToArray(), y.Memory);
         return y;
@@ -72,20 +71,10 @@ public sealed class QuantizedConvTranspose : QuantizedWeightLayer
         return [x.Dims[0], OutputChannels, .. Geometry.OutputSize(x.Dims[2..])];
     }
 
-    private Plan PlanFor(QParams input)
-    {
-        if (SameParameters(input, InputQParams))
-            return own;
-        Plan? plan = last;
-        if (plan is null || !SameParameters(input, plan.Input))
-            last = plan = MakePlan(input);
-        return plan;
-    }
-
     private Plan MakePlan(QParams input)
     {
         Requantizer requantizer = CreateRequantizer(input, biasPackedThroughFloat: true);
-        return new Plan(input, requantizer, new ReferenceConvTranspose(new ConvTransposeProblem
+        return new Plan(requantizer, new ReferenceConvTranspose(new ConvTransposeProblem
         {
             Weight = WeightIntegers(),
             WeightZeroPoints = WeightZeroPoints(),
@@ -98,7 +87,7 @@ public sealed class QuantizedConvTranspose : QuantizedWeightLayer
         }));
     }
 
-    private sealed record Plan(QParams Input, Requantizer Requantizer, ReferenceConvTranspose Kernel);
+    private sealed record Plan(Requantizer Requantizer, ReferenceConvTranspose Kernel);
 
     public override string ToString() => $"QuantizedConvTranspose {Name} {InputChannels}->{OutputChannels} {Geometry} ({EffectiveEngine})";
 }

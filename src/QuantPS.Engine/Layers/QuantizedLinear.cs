@@ -10,8 +10,7 @@ namespace QuantPS.Engine.Layers;
 /// <summary>A quantized linear layer, PyTorch's quantized.Linear and LinearReLU.</summary>
 public sealed class QuantizedLinear : QuantizedWeightLayer
 {
-    private readonly Plan own;
-    private Plan? last;
+    private readonly PlanCache<Plan> plans;
 
     /// <param name="weight">qint8 [out, in], per tensor or per channel along axis 0.</param>
     /// <param name="bias">float32 [out], or null.</param>
@@ -32,7 +31,7 @@ public sealed class QuantizedLinear : QuantizedWeightLayer
     {
         if (weight.Rank != 2)
             throw new QuantException(ErrorIds.ShapeMismatch, $"{Label}: the weight [{TensorShape.Format(weight.Dims)}] must be [output features, input features].", weight);
-        own = MakePlan(input);
+        plans = new(input, MakePlan);
     }
 
     /// <summary>A layer of a model that holds the bias as int32, as ONNX does; with ONNX Runtime's arithmetic. The integers are taken as they are;
@@ -49,10 +48,10 @@ public sealed class QuantizedLinear : QuantizedWeightLayer
     public int InputFeatures => Weight.Dims[1];
 
     /// <inheritdoc/>
-    public override string KernelName => own.Kernel.Name;
+    public override string KernelName => plans.Own.Kernel.Name;
 
     /// <inheritdoc/>
-    public override Requantizer Requantizer => own.Problem.Requantizer;
+    public override Requantizer Requantizer => plans.Own.Problem.Requantizer;
 
     /// <inheritdoc/>
     public override QuantizedTensor Run(QuantizedTensor x)
@@ -62,18 +61,8 @@ public sealed class QuantizedLinear : QuantizedWeightLayer
             throw new QuantException(ErrorIds.ShapeMismatch, $"{Label} expects [..., {InputFeatures}], but the input is [{TensorShape.Format(x.Dims)}].", x);
         int[] outputShape = [.. x.Dims[..^1], OutputChannels];
         QuantizedTensor y = new(outputShape, new AlignedBuffer<byte>(TensorShape.Count(outputShape)).Memory, OutputQParams) { Source = x.Source };
-        PlanFor(x.QParams).Kernel.Run(x.Memory, TensorShape.Count(x.Dims[..^1]), y.Memory);
+        plans.For(x.QParams).Kernel.Run(x.Memory, TensorShape.Count(x.Dims[..^1]), y.Memory);
         return y;
-    }
-
-    private Plan PlanFor(QParams input)
-    {
-        if (SameParameters(input, InputQParams))
-            return own;
-        Plan? plan = last;
-        if (plan is null || !SameParameters(input, plan.Input))
-            last = plan = MakePlan(input);
-        return plan;
     }
 
     private Plan MakePlan(QParams input)
@@ -88,10 +77,10 @@ public sealed class QuantizedLinear : QuantizedWeightLayer
             InputFlip = FlipOf(input),
             Requantizer = CreateRequantizer(input, biasPackedThroughFloat: false),
         };
-        return new Plan(input, problem, KernelSelector.Select(problem));
+        return new Plan(problem, KernelSelector.Select(problem));
     }
 
-    private sealed record Plan(QParams Input, LinearProblem Problem, LinearKernel Kernel);
+    private sealed record Plan(LinearProblem Problem, LinearKernel Kernel);
 
     public override string ToString() => $"QuantizedLinear {Name} {InputFeatures}->{OutputChannels} ({EffectiveEngine})";
 }

@@ -181,6 +181,4 @@ public abstract class QuantizedWeightLayer
     }
 
     private float WeightScale(int channel) => Weight.QParams.Scales[Weight.QParams.IsPerChannel ? channel : 0];
-
-    protected static bool SameParameters(QParams a, QParams b) => a.DType == b.DType && a.Scales[0] == b.Scales[0] && a.ZeroPoints[0] == b.ZeroPoints[0];
 }
