@@ -73,33 +73,20 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         Shape s = ShapeFor(inputSpatial[0], inputSpatial[1]);
         using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin();
         byte* from = (byte*)x.Pointer, to = (byte*)y.Pointer;
-        byte* image = from;
-        byte* padded = null;
+        byte* padded = copies ? Scratch.Get((long)batch * s.ImageBytes + 64) : null;
+        byte* image = copies ? padded : from;
+        int pairs = PairsPerGroup * problem.Geometry.Groups, bands = s.Bands.Length;
         if (copies)
+            KernelThreads.Split(batch * s.Height, (a, b) => CopyRows(s, from, padded, a, b));
+        // Bands of an image's rows, times pairs of channel blocks: pair-major, so that a thread keeps its weights in the cache.
+        KernelThreads.Split(pairs * batch * bands, (a, b) =>
         {
-            padded = (byte*)NativeMemory.AlignedAlloc((nuint)((long)batch * s.ImageBytes + 64), 64);
-            image = padded;
-        }
-        try
-        {
-            int pairs = PairsPerGroup * problem.Geometry.Groups, bands = s.Bands.Length;
-            // Bands of an image's rows, times pairs of channel blocks: pair-major, so that a thread keeps its weights in the cache.
-            int jobs = pairs * batch * bands;
-            if (copies)
-                KernelThreads.Split(batch * s.Height, (a, b) => CopyRows(s, from, padded, a, b));
-            KernelThreads.Split(jobs, (a, b) =>
+            for (int job = a; job < b; job++)
             {
-                for (int job = a; job < b; job++)
-                {
-                    int pair = job / (batch * bands), n = job / bands % batch, band = job % bands;
-                    RunBand(s, s.Bands[band], image + (long)n * s.ImageBytes, to + (long)n * s.OutHeight * s.OutWidth * outputs, pair);
-                }
-            });
-        }
-        finally
-        {
-            NativeMemory.AlignedFree(padded);
-        }
+                int pair = job / (batch * bands), n = job / bands % batch, band = job % bands;
+                RunBand(s, s.Bands[band], image + (long)n * s.ImageBytes, to + (long)n * s.OutHeight * s.OutWidth * outputs, pair);
+            }
+        });
     }
 
     private void RunBand(Shape s, Band band, byte* image, byte* output, int pair)
