@@ -22,6 +22,6 @@ public static class KernelThreads
                 part(0, jobs);
             return;
         }
-        Parallel.For(0, threads, new ParallelOptions { MaxDegreeOfParallelism = threads }, t => part((int)((long)jobs * t / threads), (int)((long)jobs * (t + 1) / threads)));
+        WorkerPool.Run(threads, t => part((int)((long)jobs * t / threads), (int)((long)jobs * (t + 1) / threads)));
     }
 }

@@ -5,6 +5,8 @@ namespace QuantPS.Benchmarks.Measuring;
 /// <summary>Times several pieces of work in turn, A B C A B C ..., so that a machine whose speed drifts slows all of them alike.</summary>
 internal static class Interleaved
 {
+    private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(20);
+
     /// <summary>Medians in seconds, in the order of the work. A first round is not counted.</summary>
     /// <param name="rounds">Counted rounds.</param>
     /// <param name="work">Each does its work once; the time it returns is taken when it is not null (a peer that measures itself), else the clock's.</param>
@@ -17,6 +19,8 @@ internal static class Interleaved
         {
             for (int w = 0; w < work.Length; w++)
             {
+                // Worker threads of the one before spin for a while when their work is over; on few cores they would be in the way.
+                Thread.Sleep(Settle);
                 long start = Stopwatch.GetTimestamp();
                 double seconds = work[w]() ?? Stopwatch.GetElapsedTime(start).TotalSeconds;
                 if (round >= 0)

@@ -78,15 +78,33 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         int pairs = PairsPerGroup * problem.Geometry.Groups, bands = s.Bands.Length;
         if (copies)
             KernelThreads.Split(batch * s.Height, (a, b) => CopyRows(s, from, padded, a, b));
-        // Bands of an image's rows, times pairs of channel blocks: pair-major, so that a thread keeps its weights in the cache.
-        KernelThreads.Split(pairs * batch * bands, (a, b) =>
+        // A band is a row, or a few, of one image. Threads get bands, each with all channels: two that wrote neighbouring channels of a pixel
+        // would fight for its cache line. Within a thread, pair after pair of channel blocks, so that the weights stay in the cache. Only
+        // where there are fewer bands than threads, the pairs are shared out.
+        int units = batch * bands;
+        if (units >= KernelThreads.Count)
         {
-            for (int job = a; job < b; job++)
+            KernelThreads.Split(units, (a, b) =>
             {
-                int pair = job / (batch * bands), n = job / bands % batch, band = job % bands;
-                RunBand(s, s.Bands[band], image + (long)n * s.ImageBytes, to + (long)n * s.OutHeight * s.OutWidth * outputs, pair);
-            }
-        });
+                for (int pair = 0; pair < pairs; pair++)
+                    for (int unit = a; unit < b; unit++)
+                        Unit(pair, unit);
+            });
+        }
+        else
+        {
+            KernelThreads.Split(pairs * units, (a, b) =>
+            {
+                for (int job = a; job < b; job++)
+                    Unit(job / units, job % units);
+            });
+        }
+
+        void Unit(int pair, int unit)
+        {
+            int n = unit / bands;
+            RunBand(s, s.Bands[unit % bands], image + (long)n * s.ImageBytes, to + (long)n * s.OutHeight * s.OutWidth * outputs, pair);
+        }
     }
 
     private void RunBand(Shape s, Band band, byte* image, byte* output, int pair)

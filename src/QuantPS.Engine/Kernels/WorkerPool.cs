@@ -1,0 +1,107 @@
+namespace QuantPS.Engine.Kernels;
+
+/// <summary>Threads that wait for slices of a kernel's work: spinning for a moment, because the next layer usually follows at once, then asleep.</summary>
+/// <remarks>The thread pool takes tens of microseconds to get a second thread going, which is longer than many layers run. One call uses the pool at
+/// a time; another one meanwhile, or one from inside a slice, runs on its own thread alone.</remarks>
+internal static class WorkerPool
+{
+    // About a millisecond of spinning before a worker goes to sleep. A worker that has to be woken is often put on the waker's own core, and
+    // stays there for a while; one that kept spinning has a core of its own.
+    private const int Spins = 5000, Pause = 20;
+
+    private static readonly Lock Gate = new();
+    private static readonly List<Worker> Workers = [];
+
+    [ThreadStatic]
+    private static bool inside;
+
+    /// <summary>Runs slice(i) for i in [0, count), slice 0 on the calling thread. Returns when all are done; the first exception is thrown.</summary>
+    public static void Run(int count, Action<int> slice)
+    {
+        if (inside || !Gate.TryEnter())
+        {
+            for (int i = 0; i < count; i++)
+                slice(i);
+            return;
+        }
+        try
+        {
+            inside = true;
+            while (Workers.Count < count - 1)
+                Workers.Add(new Worker());
+            for (int i = 1; i < count; i++)
+                Workers[i - 1].Start(slice, i);
+            Exception? error = null;
+            try
+            {
+                slice(0);
+            }
+            catch (Exception e)
+            {
+                error = e;
+            }
+            // Also after an exception: the slices use memory of this call.
+            for (int i = 1; i < count; i++)
+                error = Workers[i - 1].Finish() is { } other ? error ?? other : error;
+            if (error is not null)
+                System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(error);
+        }
+        finally
+        {
+            inside = false;
+            Gate.Exit();
+        }
+    }
+
+    private sealed class Worker
+    {
+        private readonly ManualResetEventSlim work = new(false, spinCount: 1);
+        private Action<int>? slice;
+        private int index;
+        private Exception? error;
+        private volatile bool done;
+
+        public Worker() => new Thread(Loop) { IsBackground = true, Name = "QuantPS kernel" }.Start();
+
+        public void Start(Action<int> newSlice, int newIndex)
+        {
+            (slice, index, error, done) = (newSlice, newIndex, null, false);
+            work.Set();
+        }
+
+        public Exception? Finish()
+        {
+            // Slices are of equal length: the wait is short, unless the system took the worker's core away.
+            for (int i = 0; !done; i++)
+            {
+                if (i < Spins)
+                    Thread.SpinWait(Pause);
+                else
+                    Thread.Yield();
+            }
+            slice = null;
+            return error;
+        }
+
+        private void Loop()
+        {
+            inside = true;
+            while (true)
+            {
+                for (int i = 0; i < Spins && !work.IsSet; i++)
+                    Thread.SpinWait(Pause);
+                work.Wait();
+                work.Reset();
+                try
+                {
+                    slice!(index);
+                }
+                catch (Exception e)
+                {
+                    error = e;
+                }
+                done = true;
+            }
+        }
+    }
+}

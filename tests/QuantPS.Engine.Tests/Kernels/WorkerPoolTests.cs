@@ -1,0 +1,75 @@
+using QuantPS.Engine.Kernels;
+
+namespace QuantPS.Engine.Tests.Kernels;
+
+public class WorkerPoolTests
+{
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(5)]
+    public void Every_slice_runs_once(int count)
+    {
+        var runs = new int[count];
+        for (int round = 0; round < 2000; round++)
+            WorkerPool.Run(count, i => Interlocked.Increment(ref runs[i]));
+        Assert.All(runs, r => Assert.Equal(2000, r));
+    }
+
+    [Fact]
+    public void An_exception_of_any_slice_comes_back_after_all_are_done()
+    {
+        for (int bad = 0; bad < 4; bad++)
+        {
+            int finished = 0;
+            var e = Assert.Throws<InvalidOperationException>(() => WorkerPool.Run(4, i =>
+            {
+                if (i == bad)
+                    throw new InvalidOperationException($"slice {i}");
+                Thread.Sleep(5);
+                Interlocked.Increment(ref finished);
+            }));
+            Assert.Equal($"slice {bad}", e.Message);
+            Assert.Equal(3, finished);
+        }
+    }
+
+    [Fact]
+    public void Calls_from_inside_and_from_many_threads_at_once_all_finish()
+    {
+        int total = 0;
+        Parallel.For(0, 8, _ =>
+        {
+            for (int round = 0; round < 200; round++)
+                WorkerPool.Run(3, _ => WorkerPool.Run(3, _ => Interlocked.Increment(ref total)));
+        });
+        Assert.Equal(8 * 200 * 9, total);
+    }
+
+    [Fact]
+    public void Splitting_covers_all_jobs_without_overlap()
+    {
+        int before = KernelThreads.Count;
+        try
+        {
+            foreach (int threads in new[] { 1, 2, 3, 7 })
+            {
+                KernelThreads.Count = threads;
+                foreach (int jobs in new[] { 0, 1, 2, 6, 7, 100 })
+                {
+                    var seen = new int[jobs];
+                    KernelThreads.Split(jobs, (a, b) =>
+                    {
+                        for (int j = a; j < b; j++)
+                            Interlocked.Increment(ref seen[j]);
+                    });
+                    Assert.All(seen, s => Assert.Equal(1, s));
+                }
+            }
+        }
+        finally
+        {
+            KernelThreads.Count = before;
+        }
+    }
+}
