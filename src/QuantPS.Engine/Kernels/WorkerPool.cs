@@ -9,6 +9,9 @@ internal static class WorkerPool
     // stays there for a while; one that kept spinning has a core of its own.
     private const int Spins = 5000, Pause = 20;
 
+    // A caller that waits for a slice gives its core away sooner: where cores are scarce, the slice may be waiting for just that.
+    private const int FinishSpins = 250;
+
     private static readonly Lock Gate = new();
     private static readonly List<Worker> Workers = [];
 
@@ -74,7 +77,7 @@ internal static class WorkerPool
             // Slices are of equal length: the wait is short, unless the system took the worker's core away.
             for (int i = 0; !done; i++)
             {
-                if (i < Spins)
+                if (i < FinishSpins)
                     Thread.SpinWait(Pause);
                 else
                     Thread.Yield();
