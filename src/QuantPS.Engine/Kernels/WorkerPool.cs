@@ -18,13 +18,16 @@ internal static class WorkerPool
     [ThreadStatic]
     private static bool inside;
 
-    /// <summary>Runs slice(i) for i in [0, count), slice 0 on the calling thread. Returns when all are done; the first exception is thrown.</summary>
+    /// <summary>Runs slice(i) for i in [0, count), slice 0 on the calling thread. All slices run, whatever another one throws; the exception of the
+    /// first that failed is thrown when all are done.</summary>
     public static void Run(int count, Action<int> slice)
     {
         if (inside || !Gate.TryEnter())
         {
+            Exception? failure = null;
             for (int i = 0; i < count; i++)
-                slice(i);
+                failure = Try(slice, i) is { } mine ? failure ?? mine : failure;
+            Rethrow(failure);
             return;
         }
         try
@@ -34,26 +37,36 @@ internal static class WorkerPool
                 Workers.Add(new Worker());
             for (int i = 1; i < count; i++)
                 Workers[i - 1].Start(slice, i);
-            Exception? error = null;
-            try
-            {
-                slice(0);
-            }
-            catch (Exception e)
-            {
-                error = e;
-            }
+            Exception? error = Try(slice, 0);
             // Also after an exception: the slices use memory of this call.
             for (int i = 1; i < count; i++)
                 error = Workers[i - 1].Finish() is { } other ? error ?? other : error;
-            if (error is not null)
-                System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(error);
+            Rethrow(error);
         }
         finally
         {
             inside = false;
             Gate.Exit();
         }
+    }
+
+    private static Exception? Try(Action<int> slice, int index)
+    {
+        try
+        {
+            slice(index);
+            return null;
+        }
+        catch (Exception e)
+        {
+            return e;
+        }
+    }
+
+    private static void Rethrow(Exception? error)
+    {
+        if (error is not null)
+            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(error);
     }
 
     private sealed class Worker
@@ -95,14 +108,7 @@ internal static class WorkerPool
                     Thread.SpinWait(Pause);
                 work.Wait();
                 work.Reset();
-                try
-                {
-                    slice!(index);
-                }
-                catch (Exception e)
-                {
-                    error = e;
-                }
+                error = Try(slice!, index);
                 done = true;
             }
         }

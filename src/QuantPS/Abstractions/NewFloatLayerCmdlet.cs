@@ -9,6 +9,8 @@ namespace QuantPS.Abstractions;
 /// <summary>Makes a float model of one layer, with weights and bias given, constant, or drawn as PyTorch initializes them.</summary>
 public abstract class NewFloatLayerCmdlet : QuantCmdlet
 {
+    private Random random = Random.Shared;
+
     /// <summary>A Tensor, as many numbers as the weight has, or one number for all. Random by default: uniform in +-1/sqrt(fan in), as PyTorch's default.</summary>
     [Parameter]
     [ValidateNotNull]
@@ -37,8 +39,6 @@ public abstract class NewFloatLayerCmdlet : QuantCmdlet
         random = Seed is int seed ? new Random(seed) : new Random();
         WriteObject(new QModel(Create()));
     }
-
-    private Random random = Random.Shared;
 
     /// <summary>The weight as the user gave it.</summary>
     protected Tensor WeightTensor(int[] shape, int fanIn)

@@ -16,6 +16,7 @@ public sealed class MeasureQModelCommand : ModelRunCmdlet
     private readonly List<double> milliseconds = [];
     private int[]? labels;
     private long samples;
+    private long failed;
     private long right;
     private int batchSize;
 
@@ -66,8 +67,6 @@ public sealed class MeasureQModelCommand : ModelRunCmdlet
         batchSize = Math.Max(batchSize, count);
         Advance(item);
     }
-
-    private long failed;
 
     /// <inheritdoc/>
     protected override void End()

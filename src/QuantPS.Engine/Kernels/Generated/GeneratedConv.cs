@@ -99,6 +99,8 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
                     Unit(job / units, job % units);
             });
         }
+        // The finalizer frees weights and parameters, and the code that reads them holds no reference to this object.
+        GC.KeepAlive(this);
 
         void Unit(int pair, int unit)
         {

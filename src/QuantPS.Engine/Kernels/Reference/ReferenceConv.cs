@@ -10,15 +10,18 @@ public sealed class ReferenceConv(ConvProblem problem) : ConvKernel
     {
         var window = new SpatialWindow(problem.Geometry, inputSpatial);
         int planes = batch * problem.OutputChannels;
-        Parallel.For(0, planes, () => new int[window.OutCount], (plane, _, accumulators) =>
+        KernelThreads.Split(planes, (first, end) =>
         {
-            int n = plane / problem.OutputChannels, o = plane % problem.OutputChannels;
-            Accumulate(problem, window, input.Span.Slice(n * problem.InputChannels * window.InCount), o, accumulators);
-            Span<byte> y = output.Span.Slice(plane * window.OutCount, window.OutCount);
-            for (int i = 0; i < y.Length; i++)
-                y[i] = unchecked((byte)problem.Requantizer.Apply(accumulators[i], o));
-            return accumulators;
-        }, _ => { });
+            var accumulators = new int[window.OutCount];
+            for (int plane = first; plane < end; plane++)
+            {
+                int n = plane / problem.OutputChannels, o = plane % problem.OutputChannels;
+                Accumulate(problem, window, input.Span.Slice(n * problem.InputChannels * window.InCount), o, accumulators);
+                Span<byte> y = output.Span.Slice(plane * window.OutCount, window.OutCount);
+                for (int i = 0; i < y.Length; i++)
+                    y[i] = unchecked((byte)problem.Requantizer.Apply(accumulators[i], o));
+            }
+        });
     }
 
     /// <summary>The accumulators of one image's output channel, without bias.</summary>

@@ -6,12 +6,15 @@ public sealed class ReferenceLinear(LinearProblem problem) : LinearKernel
     public override string Name => "reference-linear";
 
     public override void Run(ReadOnlyMemory<byte> input, int rows, Memory<byte> output) =>
-        Parallel.For(0, rows, row =>
+        KernelThreads.Split(rows, (first, end) =>
         {
-            ReadOnlySpan<byte> x = input.Span.Slice(row * problem.InputFeatures, problem.InputFeatures);
-            Span<byte> y = output.Span.Slice(row * problem.OutputFeatures, problem.OutputFeatures);
-            for (int o = 0; o < y.Length; o++)
-                y[o] = unchecked((byte)problem.Requantizer.Apply(Accumulate(problem, x, o), o));
+            for (int row = first; row < end; row++)
+            {
+                ReadOnlySpan<byte> x = input.Span.Slice(row * problem.InputFeatures, problem.InputFeatures);
+                Span<byte> y = output.Span.Slice(row * problem.OutputFeatures, problem.OutputFeatures);
+                for (int o = 0; o < y.Length; o++)
+                    y[o] = unchecked((byte)problem.Requantizer.Apply(Accumulate(problem, x, o), o));
+            }
         });
 
     /// <summary>The accumulator of one output feature, without bias.</summary>

@@ -31,19 +31,22 @@ internal sealed class VectorConv<TDot> : ConvKernel where TDot : struct, IDotPro
     {
         var window = new SpatialWindow(problem.Geometry, inputSpatial);
         int stripes = (window.OutCount + Stripe - 1) / Stripe;
-        Parallel.For(0, batch * stripes, () => new byte[Stripe * weights.Length], (job, _, rows) =>
+        KernelThreads.Split(batch * stripes, (from, to) =>
         {
-            int n = job / stripes, first = job % stripes * Stripe;
-            int count = Math.Min(Stripe, window.OutCount - first);
-            ReadOnlySpan<byte> image = input.Span.Slice(n * problem.InputChannels * window.InCount, problem.InputChannels * window.InCount);
-            Span<byte> result = output.Span.Slice(n * problem.OutputChannels * window.OutCount, problem.OutputChannels * window.OutCount);
-            for (int g = 0; g < problem.Geometry.Groups; g++)
+            var rows = new byte[Stripe * weights.Length];
+            for (int job = from; job < to; job++)
             {
-                Gather(window, image.Slice(g * problem.ChannelsPerGroup * window.InCount), first, count, rows);
-                Multiply(g, rows, count, result, first, window.OutCount);
+                int n = job / stripes, first = job % stripes * Stripe;
+                int count = Math.Min(Stripe, window.OutCount - first);
+                ReadOnlySpan<byte> image = input.Span.Slice(n * problem.InputChannels * window.InCount, problem.InputChannels * window.InCount);
+                Span<byte> result = output.Span.Slice(n * problem.OutputChannels * window.OutCount, problem.OutputChannels * window.OutCount);
+                for (int g = 0; g < problem.Geometry.Groups; g++)
+                {
+                    Gather(window, image.Slice(g * problem.ChannelsPerGroup * window.InCount), first, count, rows);
+                    Multiply(g, rows, count, result, first, window.OutCount);
+                }
             }
-            return rows;
-        }, _ => { });
+        });
     }
 
     /// <summary>The windows of output pixels [first, first + count) as rows of (channel, kd, kh, kw) bytes.</summary>

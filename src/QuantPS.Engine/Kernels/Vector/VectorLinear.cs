@@ -19,31 +19,40 @@ internal sealed class VectorLinear<TDot> : LinearKernel where TDot : struct, IDo
     public override void Run(ReadOnlyMemory<byte> input, int rows, Memory<byte> output)
     {
         const int tile = DotTile<TDot>.Rows;
-        Parallel.For(0, (rows + tile - 1) / tile, () => new byte[tile * weights.Length], (job, _, padded) =>
+        KernelThreads.Split((rows + tile - 1) / tile, (from, to) =>
         {
-            int first = job * tile, count = Math.Min(tile, rows - first);
-            Span<int> sums = stackalloc int[2 * tile], inputSums = stackalloc int[tile];
-            for (int r = 0; r < count; r++)
+            var padded = new byte[tile * weights.Length];
+            for (int job = from; job < to; job++)
+                Tile(input.Span, job * tile, Math.Min(tile, rows - job * tile), padded, output.Span);
+        });
+    }
+
+    private void Tile(ReadOnlySpan<byte> input, int first, int count, Span<byte> padded, Span<byte> output)
+    {
+        const int tile = DotTile<TDot>.Rows;
+        Span<int> sums = stackalloc int[2 * tile], inputSums = stackalloc int[tile];
+        for (int r = 0; r < count; r++)
+        {
+            Span<byte> row = padded.Slice(r * weights.Length, weights.Depth);
+            input.Slice((first + r) * problem.InputFeatures, problem.InputFeatures).CopyTo(row);
+            if (problem.InputFlip != 0)
             {
-                Span<byte> row = padded.AsSpan(r * weights.Length, weights.Depth);
-                input.Span.Slice((first + r) * problem.InputFeatures, problem.InputFeatures).CopyTo(row);
-                if (problem.InputFlip != 0)
-                {
-                    foreach (ref byte b in row)
-                        b ^= problem.InputFlip;
-                }
-                inputSums[r] = weights.NeedsInputSums ? DotTile<TDot>.Sum(row) : 0;
+                foreach (ref byte b in row)
+                    b ^= problem.InputFlip;
             }
-            for (int o = 0; o < problem.OutputFeatures; o += 2)
+            inputSums[r] = weights.NeedsInputSums ? DotTile<TDot>.Sum(row) : 0;
+        }
+        for (int o = 0; o < problem.OutputFeatures; o += 2)
+        {
+            DotTile<TDot>.FourByTwo(ref MemoryMarshal.GetReference(padded), ref weights.Row(o), ref weights.Row(o + 1), weights.Length, sums);
+            for (int c = 0; c < Math.Min(2, problem.OutputFeatures - o); c++)
             {
-                DotTile<TDot>.FourByTwo(ref MemoryMarshal.GetArrayDataReference(padded), ref weights.Row(o), ref weights.Row(o + 1), weights.Length, sums);
-                for (int c = 0; c < Math.Min(2, problem.OutputFeatures - o); c++)
+                for (int r = 0; r < count; r++)
                 {
-                    for (int r = 0; r < count; r++)
-                        output.Span[(first + r) * problem.OutputFeatures + o + c] = unchecked((byte)problem.Requantizer.Apply(sums[c * tile + r] + weights.Offsets[o + c] - weights.ZeroPoints[o + c] * inputSums[r], o + c));
+                    int sum = sums[c * tile + r] + weights.Offsets[o + c] - weights.ZeroPoints[o + c] * inputSums[r];
+                    output[(first + r) * problem.OutputFeatures + o + c] = unchecked((byte)problem.Requantizer.Apply(sum, o + c));
                 }
             }
-            return padded;
-        }, _ => { });
+        }
     }
 }
