@@ -8,6 +8,7 @@ using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Numerics.Engines;
 using QuantPS.Engine.Numerics.Requantization;
+using QuantPS.Engine.Tensors;
 
 namespace QuantPS.Benchmarks;
 
@@ -87,14 +88,15 @@ internal static class ConvBenchmark
             InputFlip = 0,
             Requantizer = requantizer,
         };
-        byte[] nchw = GC.AllocateArray<byte>(s.Batch * s.Channels * s.Height * s.Width, pinned: true), nhwc = GC.AllocateArray<byte>(nchw.Length, pinned: true);
-        random.NextBytes(nchw);
-        Transpose(nchw, nhwc, s.Batch, s.Channels, s.Height * s.Width);
+        // On 64-byte boundaries, as our tensors and ONNX Runtime's own allocator have them.
+        Memory<byte> nchw = new AlignedBuffer<byte>(s.Batch * s.Channels * s.Height * s.Width).Memory, nhwc = new AlignedBuffer<byte>(nchw.Length).Memory;
+        random.NextBytes(nchw.Span);
+        Transpose(nchw.Span, nhwc.Span, s.Batch, s.Channels, s.Height * s.Width);
 
         KernelThreads.Count = threads;
         ConvKernel kernel = KernelSelector.Select(problem);
         bool last = kernel.Layout == KernelLayout.ChannelsLast;
-        byte[] input = last ? nhwc : nchw, output = GC.AllocateArray<byte>(s.Batch * s.Outputs * s.OutHeight * s.OutWidth, pinned: true);
+        Memory<byte> input = last ? nhwc : nchw, output = new AlignedBuffer<byte>(s.Batch * s.Outputs * s.OutHeight * s.OutWidth).Memory;
         using OrtConv first = new(s, weight, inputScale, inputZero, weightScales, outputScale, outputZero, requantizer.IntegerBias!, nchw, channelsLast: false, threads);
         using OrtConv second = new(s, weight, inputScale, inputZero, weightScales, outputScale, outputZero, requantizer.IntegerBias!, nhwc, channelsLast: true, threads);
 
@@ -104,18 +106,18 @@ internal static class ConvBenchmark
             () => { for (int i = 0; i < repeats; i++) kernel.Run(input, s.Batch, [s.Height, s.Width], output); return null; },
             () => { for (int i = 0; i < repeats; i++) first.Run(); return null; },
             () => { for (int i = 0; i < repeats; i++) second.Run(); return null; });
-        byte[] mine = output;
+        Memory<byte> mine = output;
         if (!last)
         {
             mine = new byte[output.Length];
-            Transpose(output, mine, s.Batch, s.Outputs, s.OutHeight * s.OutWidth);
+            Transpose(output.Span, mine.Span, s.Batch, s.Outputs, s.OutHeight * s.OutWidth);
         }
         double us = t[0] / repeats * 1e6, a = t[1] / repeats * 1e6, b = t[2] / repeats * 1e6;
         (kernel as IDisposable)?.Dispose();
-        return new Row(s.ToString(), threads, kernel.Name, us, a, b, Math.Min(a, b) / us, s.Macs / (us * 1e-6) / (peak * threads), mine.AsSpan().SequenceEqual(second.Output));
+        return new Row(s.ToString(), threads, kernel.Name, us, a, b, Math.Min(a, b) / us, s.Macs / (us * 1e-6) / (peak * threads), mine.Span.SequenceEqual(second.Output.Span));
     }
 
-    private static void Transpose(byte[] planes, byte[] pixels, int batch, int channels, int area)
+    private static void Transpose(ReadOnlySpan<byte> planes, Span<byte> pixels, int batch, int channels, int area)
     {
         for (int n = 0; n < batch; n++)
             for (int c = 0; c < channels; c++)

@@ -19,7 +19,7 @@ internal static unsafe class VnniPeak
             RunQuads = quads,
             InputStep = 0,
             OutputPixelStep = 0,
-            Form = new FormShape(false, false, false, false, RequantizationTail.RoundClampAdd, false, false),
+            Form = new FormShape(false, false, false, false, RequantizationTail.RoundClampAdd, false, false, true),
         };
         ConvTileCode code = ConvTileCode.For(spec);
         byte[] input = GC.AllocateArray<byte>(pixels * 64 + quads * 4, pinned: true), output = GC.AllocateArray<byte>(64, pinned: true), parameters = GC.AllocateArray<byte>(1024, pinned: true);

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
+using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
@@ -14,7 +15,7 @@ internal sealed class OrtConv : IDisposable
     private readonly RunOptions options = new();
     private readonly OrtValue input, output;
 
-    public OrtConv(ConvShape s, sbyte[] weight, float inputScale, byte inputZero, float[] weightScales, float outputScale, byte outputZero, int[] bias, byte[] x, bool channelsLast, int threads)
+    public OrtConv(ConvShape s, sbyte[] weight, float inputScale, byte inputZero, float[] weightScales, float outputScale, byte outputZero, int[] bias, Memory<byte> x, bool channelsLast, int threads)
     {
         GraphProto graph = new() { Name = "conv" };
         long[] inShape = channelsLast ? [s.Batch, s.Height, s.Width, s.Channels] : [s.Batch, s.Channels, s.Height, s.Width];
@@ -45,9 +46,9 @@ internal sealed class OrtConv : IDisposable
         graph.Node.Add(node);
         using SessionOptions settings = new() { IntraOpNumThreads = threads, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
         session = new InferenceSession(OnnxModel.FromProto(model, "conv").ToBytes(), settings);
-        Output = new byte[outShape.Aggregate(1L, (a, b) => a * b)];
-        input = OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, x.AsMemory(), inShape);
-        output = OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, Output.AsMemory(), outShape);
+        Output = new AlignedBuffer<byte>((int)outShape.Aggregate(1L, (a, b) => a * b)).Memory;
+        input = OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, x, inShape);
+        output = OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, Output, outShape);
         binding = session.CreateIoBinding();
         binding.BindInput("x", input);
         binding.BindOutput("y", output);
@@ -55,7 +56,7 @@ internal sealed class OrtConv : IDisposable
         void Add(string name, DataType type, ReadOnlySpan<byte> raw, int[] shape) => graph.Initializer.Add(TensorProtos.Create(name, type, raw, shape));
     }
 
-    public byte[] Output { get; }
+    public Memory<byte> Output { get; }
 
     public void Run() => session.RunWithBinding(options, binding);
 

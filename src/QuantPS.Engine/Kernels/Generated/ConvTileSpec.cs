@@ -40,11 +40,33 @@ internal sealed record ConvTileSpec
 /// <param name="Tail">How it ends.</param>
 /// <param name="Signed">qint8 output.</param>
 /// <param name="Floor">The smallest output is above the dtype's minimum: a ReLU.</param>
-internal readonly record struct FormShape(bool Fused, bool AddBefore, bool AddAfter, bool Factor, RequantizationTail Tail, bool Signed, bool Floor)
+/// <param name="Bounded">No sum of this layer comes near 2^31 output steps, so that conversion to int32 and saturating packs are the whole clamping.</param>
+internal readonly record struct FormShape(bool Fused, bool AddBefore, bool AddAfter, bool Factor, RequantizationTail Tail, bool Signed, bool Floor, bool Bounded)
 {
-    public static FormShape Of(RequantizationForm form) => new(
+    /// <param name="form">The formula.</param>
+    /// <param name="start">What the accumulators start from.</param>
+    /// <param name="depth">Products of a sum, each of at most 255 x 128.</param>
+    public static FormShape Of(RequantizationForm form, int[] start, int depth) => new(
         form.FusedBias is not null, form.AddBefore is not null, form.AddAfter is not null, form.Factor is not null, form.Tail,
-        form.High == sbyte.MaxValue, form.Low > (form.High == sbyte.MaxValue ? sbyte.MinValue : byte.MinValue));
+        form.High == sbyte.MaxValue, form.Low > (form.High == sbyte.MaxValue ? sbyte.MinValue : byte.MinValue), IsBounded(form, start, depth));
+
+    private static bool IsBounded(RequantizationForm form, int[] start, int depth)
+    {
+        const double limit = 1 << 30;
+        double sum = (double)depth * byte.MaxValue * -sbyte.MinValue + start.Max(s => Math.Abs((double)s));
+        if (sum > limit)
+            return false;
+        for (int c = 0; c < start.Length; c++)
+        {
+            double v = sum;
+            if (form.FusedBias is not null)
+                v += Math.Abs((double)form.FusedBias[c] * form.FusedFactor![c]);
+            v = (v + Math.Abs(form.AddBefore?[c] ?? 0)) * Math.Abs(form.Multiplier[c]) + Math.Abs(form.AddAfter?[c] ?? 0);
+            if (!(v * Math.Abs(form.Factor ?? 1) < limit))
+                return false;
+        }
+        return true;
+    }
 }
 
 /// <summary>A list of offsets that compares by value.</summary>

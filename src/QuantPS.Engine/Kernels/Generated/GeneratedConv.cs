@@ -12,6 +12,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     private const int MostPixels = ConvTileCode.MostAccumulators / 2;
     private readonly ConvProblem problem;
     private readonly RequantizationForm form;
+    private readonly FormShape formShape;
     private readonly int channels, outputs, perGroupOut, blocksPerGroup, runQuads;
     private readonly (int H, int W)[] runStarts;
     private readonly int[] start;
@@ -36,16 +37,17 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         runQuads = (runBytes + 3) / 4;
         runStarts = [.. from kh in Enumerable.Range(0, g.Kernel[0]) from kw in Enumerable.Range(0, rows ? 1 : g.Kernel[1]) select (kh * g.Dilation[0], kw * g.Dilation[1])];
         copies = problem.InputFlip != 0 || runBytes % 4 != 0 || g.PadBegin.Any(p => p > 0) || g.PadEnd.Any(p => p > 0);
-        start = Start();
+        start = AccumulatorStart.Of(problem);
         weights = Pack(rows, runBytes);
-        parameterStride = ConvTileCode.ParameterBytes(FormShape.Of(form), 2);
+        formShape = FormShape.Of(form, start, problem.Depth);
+        parameterStride = ConvTileCode.ParameterBytes(formShape, 2);
         int pairs = PairsPerGroup * g.Groups;
         parameters = (byte*)NativeMemory.AlignedAlloc((nuint)(pairs * parameterStride), 64);
         for (int pair = 0; pair < pairs; pair++)
         {
             (int first, int blocks, _) = Channels(pair);
             // Lanes behind a group's last channel get the next group's numbers; they are never stored.
-            ConvTileCode.WriteParameters(form, start, first, blocks, parameters + pair * parameterStride);
+            ConvTileCode.WriteParameters(form, formShape, start, first, blocks, parameters + pair * parameterStride);
         }
     }
 
@@ -59,14 +61,9 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     /// <summary>The kernel, or null for what it is not made for: other than two dimensions, asymmetric weights, groups of fewer than four channels.</summary>
     public static ConvKernel? TryCreate(ConvProblem problem) =>
         problem.Geometry.SpatialRank == 2 && Array.TrueForAll(problem.WeightZeroPoints, z => z == 0) && (problem.Geometry.Groups == 1 || problem.ChannelsPerGroup >= 4)
-        && IsTame(problem.Requantizer.Form)
+        && RequantizationCode.Takes(problem.Requantizer.Form)
             ? new GeneratedConv(problem)
             : null;
-
-    /// <summary>No number of the formula, nor any product with an int32, is infinite or NaN: the code's limits do not treat NaN as the reference does.</summary>
-    private static bool IsTame(RequantizationForm form) =>
-        new[] { form.FusedBias, form.FusedFactor, form.AddBefore, form.Multiplier, form.AddAfter }.All(numbers => numbers is null || Array.TrueForAll(numbers, v => MathF.Abs(v) < 1e28f))
-        && MathF.Abs(form.Factor ?? 1f) < 1e9f && (form.High, form.Low >= 0) is (byte.MaxValue, true) or (sbyte.MaxValue, _);
 
     public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output)
     {
@@ -134,7 +131,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
             RunQuads = runQuads,
             InputStep = tile.InputStep,
             OutputPixelStep = outputs,
-            Form = FormShape.Of(form),
+            Form = formShape,
         });
     }
 
@@ -144,21 +141,6 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         int group = pair / PairsPerGroup, block = pair % PairsPerGroup * 2, blocks = Math.Min(2, blocksPerGroup - block);
         int inGroup = Math.Min(perGroupOut - block * 16, blocks * 16);
         return (group * perGroupOut + block * 16, blocks, inGroup - (blocks - 1) * 16);
-    }
-
-    /// <summary>What an accumulator starts from: minus z_x times the sum of the weights, plus the integer bias, with wrap-around.</summary>
-    private int[] Start()
-    {
-        var values = new int[outputs];
-        ReadOnlySpan<sbyte> w = problem.Weight.Span;
-        for (int o = 0; o < outputs; o++)
-        {
-            int sum = 0;
-            foreach (sbyte v in w.Slice(o * problem.Depth, problem.Depth))
-                sum += v;
-            values[o] = unchecked(-problem.InputZeroPoint * sum + (form.IntegerBias?[o] ?? 0));
-        }
-        return values;
     }
 
     private long GroupWeightBytes => (long)PairsPerGroup * 2 * 64 * runQuads * runStarts.Length;

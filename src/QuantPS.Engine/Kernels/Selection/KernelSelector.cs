@@ -15,6 +15,7 @@ public static class KernelSelector
     private static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<ConvProblem, ConvKernel?> Make)[] ConvLadder =
     [
         (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedConv.TryCreate),
+        (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedDepthwise.TryCreate),
         (KernelTier.Vector, cpu => cpu.Vector128, VectorDepthwise.TryCreate),
         (KernelTier.Vector, cpu => cpu.AvxVnni, VectorConv<AvxVnniDotProduct>.TryCreate),
         (KernelTier.Vector, cpu => cpu.Avx2, VectorConv<Avx2DotProduct>.TryCreate),
