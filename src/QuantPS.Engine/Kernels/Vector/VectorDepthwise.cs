@@ -8,12 +8,13 @@ namespace QuantPS.Engine.Kernels.Vector;
 /// <summary>Depthwise convolution on channels-last activations: 16 channels of a pixel at once, tap by tap.</summary>
 /// <remarks>(x - z_x) * w lies between -32640 and 32640, so a 16-bit product is exact; it is widened and added in 32 bits. Taps outside the image
 /// add nothing and are left out. Channels beyond the last whole 16 go through the scalar rule. Any CPU with 128-bit vectors.</remarks>
-internal sealed class VectorDepthwise : ConvKernel
+internal sealed unsafe class VectorDepthwise : ConvKernel, IDisposable
 {
     private const int Lanes = 16;
     private readonly ConvProblem problem;
     private readonly VectorRequantizer requantizer;
-    private readonly short[] weights;
+    private readonly PackedMemory memory;
+    private readonly short* weights;
     private readonly int channels;
 
     private VectorDepthwise(ConvProblem problem)
@@ -22,7 +23,8 @@ internal sealed class VectorDepthwise : ConvKernel
         requantizer = new VectorRequantizer(problem.Requantizer.Form);
         channels = problem.OutputChannels;
         // [tap][channel], widened once.
-        weights = new short[problem.Depth * channels];
+        memory = new PackedMemory((long)problem.Depth * channels * sizeof(short));
+        weights = (short*)memory.Address;
         ReadOnlySpan<sbyte> w = problem.Weight.Span;
         for (int c = 0; c < channels; c++)
             for (int t = 0; t < problem.Depth; t++)
@@ -53,7 +55,11 @@ internal sealed class VectorDepthwise : ConvKernel
                     output.Span.Slice((n * rows + row) * window.Out.W * channels, window.Out.W * channels));
             }
         });
+        // A finalizer frees the packed weights, and pointers into them hold no reference.
+        GC.KeepAlive(this);
     }
+
+    public void Dispose() => memory.Dispose();
 
     private void Row(SpatialWindow s, ReadOnlySpan<byte> image, int od, int oh, Span<byte> output)
     {
@@ -83,7 +89,6 @@ internal sealed class VectorDepthwise : ConvKernel
     private void Pixel(ReadOnlySpan<byte> image, ReadOnlySpan<int> pixels, ReadOnlySpan<int> taps, Span<byte> y)
     {
         ref byte x = ref MemoryMarshal.GetReference(image);
-        ref short w = ref MemoryMarshal.GetArrayDataReference(weights);
         Vector256<short> zero = Vector256.Create((short)problem.InputZeroPoint);
         Vector128<byte> flip = Vector128.Create(problem.InputFlip);
         int c = 0;
@@ -94,7 +99,7 @@ internal sealed class VectorDepthwise : ConvKernel
             for (int t = 0; t < pixels.Length; t++)
             {
                 (Vector128<ushort> a, Vector128<ushort> b) = Vector128.Widen(Vector128.LoadUnsafe(ref Unsafe.Add(ref x, pixels[t] + c)) ^ flip);
-                Vector256<short> product = (Vector256.Create(a, b).AsInt16() - zero) * Vector256.LoadUnsafe(ref Unsafe.Add(ref w, taps[t] + c));
+                Vector256<short> product = (Vector256.Create(a, b).AsInt16() - zero) * Vector256.Load(weights + taps[t] + c);
                 (Vector256<int> p, Vector256<int> q) = Vector256.Widen(product);
                 low += p;
                 high += q;
