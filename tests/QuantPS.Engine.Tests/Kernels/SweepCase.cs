@@ -87,7 +87,7 @@ internal sealed class SweepNumbers
         EngineKind engine = random.GetItems(engines, 1)[0];
         return EngineProfiles.Get(engine, engine == EngineKind.OneDnn && random.Next(2) == 0 ? TorchVersion.V1_13 : TorchVersion.V2).CreateRequantizer(spec);
 
-        float Scale(float usual) => wild && random.Next(3) == 0 ? usual * MathF.Pow(10, random.Next(-38, 38)) : usual;
+        float Scale(float usual) => wild && random.Next(3) == 0 ? usual * MathF.Pow(10, random.Next(-44, 39)) : usual;
     }
 }
 
@@ -113,7 +113,7 @@ internal sealed class ConvCase
         ["one dimension"] = (1500, (c, r, i) => c.Any(r, [r.Next(1, 8)], [1 + i % 70])),
         ["three dimensions"] = (1500, (c, r, _) => c.Any(r, [r.Next(1, 4), r.Next(1, 4), r.Next(1, 4)], [r.Next(1, 4), r.Next(1, 4), r.Next(1, 6)])),
         ["anything"] = (2500, (c, r, _) => c.Any(r, [r.Next(1, 8), r.Next(1, 8)], [r.Next(1, 12), r.Next(1, 12)])),
-        ["wild scales"] = (1000, (c, r, _) => c.Any(r, [r.Next(1, 4), r.Next(1, 4)], [r.Next(1, 5), r.Next(1, 5)])),
+        ["wild scales"] = (3000, (c, r, _) => c.Any(r, [r.Next(1, 4), r.Next(1, 4)], [r.Next(1, 5), r.Next(1, 5)])),
     };
 
     private readonly string stratum;
