@@ -120,21 +120,26 @@ public class KernelEqualityTests
         Assert.Equal(expected, KernelSelector.Select(problem, new CpuFeatures(vnni512, vnni, avx2, vector128), KernelSelector.Forced(forced)).Name);
     }
 
-    [Fact]
-    public void Ladder_gives_shallow_convolutions_to_the_reference()
+    [Theory]
+    [InlineData(8, 1, true, "generated-depthwise-nhwc-64-avx512vnni")]
+    [InlineData(32, 1, false, "vector-depthwise-nhwc-16")]
+    [InlineData(8, 1, false, "reference-conv")] // too few channels for a vector of 16, too few products for im2col
+    [InlineData(8, 2, true, "reference-conv")] // two output channels a group: neither depthwise nor deep
+    public void Ladder_for_shallow_convolutions(int groups, int outputsPerGroup, bool vnni512, string expected)
     {
+        int outputs = groups * outputsPerGroup;
         var problem = new ConvProblem
         {
-            Weight = new sbyte[8 * 9],
-            WeightZeroPoints = new int[8],
-            OutputChannels = 8,
+            Weight = new sbyte[outputs * 9],
+            WeightZeroPoints = new int[outputs],
+            OutputChannels = outputs,
             ChannelsPerGroup = 1,
-            Geometry = new ConvGeometry([3, 3], groups: 8),
+            Geometry = new ConvGeometry([3, 3], groups: groups),
             InputZeroPoint = 0,
             InputFlip = 0,
-            Requantizer = RandomRequantizer(new Random(1), 8, 9),
+            Requantizer = RandomRequantizer(new Random(1), outputs, 9),
         };
-        Assert.Equal("reference-conv", KernelSelector.Select(problem, new CpuFeatures(true, true, true, true), null).Name);
+        Assert.Equal(expected, KernelSelector.Select(problem, new CpuFeatures(vnni512, true, true, true), null).Name);
     }
 
     [Fact]

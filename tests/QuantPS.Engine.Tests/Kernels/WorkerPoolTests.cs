@@ -2,6 +2,7 @@ using QuantPS.Engine.Kernels;
 
 namespace QuantPS.Engine.Tests.Kernels;
 
+[Collection(nameof(KernelThreads))]
 public class WorkerPoolTests
 {
     [Theory]

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics.Requantization;
 
@@ -16,6 +15,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     private readonly int channels, outputs, perGroupOut, blocksPerGroup, runQuads;
     private readonly (int H, int W)[] runStarts;
     private readonly int[] start;
+    private readonly PackedMemory weightMemory, parameterMemory;
     private readonly sbyte* weights;
     private readonly byte* parameters;
     private readonly int parameterStride;
@@ -36,18 +36,20 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         int runBytes = rows ? g.Kernel[1] * channels : problem.ChannelsPerGroup;
         runQuads = (runBytes + 3) / 4;
         runStarts = [.. from kh in Enumerable.Range(0, g.Kernel[0]) from kw in Enumerable.Range(0, rows ? 1 : g.Kernel[1]) select (kh * g.Dilation[0], kw * g.Dilation[1])];
+        weightMemory = new PackedMemory(GroupWeightBytes * g.Groups);
         copies = problem.InputFlip != 0 || runBytes % 4 != 0 || g.PadBegin.Any(p => p > 0) || g.PadEnd.Any(p => p > 0);
         start = AccumulatorStart.Of(problem);
         weights = Pack(rows, runBytes);
         formShape = FormShape.Of(form, start, problem.Depth);
         parameterStride = ConvTileCode.ParameterBytes(formShape, 2);
         int pairs = PairsPerGroup * g.Groups;
-        parameters = (byte*)NativeMemory.AlignedAlloc((nuint)(pairs * parameterStride), 64);
+        parameterMemory = new PackedMemory((long)pairs * parameterStride);
+        parameters = parameterMemory.Address;
         for (int pair = 0; pair < pairs; pair++)
         {
             (int first, int blocks, _) = Channels(pair);
             // Lanes behind a group's last channel get the next group's numbers; they are never stored.
-            ConvTileCode.WriteParameters(form, formShape, start, first, blocks, parameters + pair * parameterStride);
+            ConvTileCode.WriteParameters(form, formShape, start, first, blocks, parameters + (long)pair * parameterStride);
         }
     }
 
@@ -96,7 +98,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
                     Unit(job / units, job % units);
             });
         }
-        // The finalizer frees weights and parameters, and the code that reads them holds no reference to this object.
+        // Finalizers free weights and parameters, and the code that reads them holds no reference to this object.
         GC.KeepAlive(this);
 
         void Unit(int pair, int unit)
@@ -114,7 +116,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         call.Input = image + (long)band.Row * problem.Geometry.Stride[0] * s.Pitch + (long)band.Column * problem.Geometry.Stride[1] * channels + group * problem.ChannelsPerGroup;
         call.Weights = weights + (long)group * GroupWeightBytes + (long)(pair % PairsPerGroup) * 2 * 64 * runQuads * runStarts.Length;
         call.Output = output + ((long)band.Row * s.OutWidth + band.Column) * outputs + first;
-        call.Parameters = parameters + pair * parameterStride;
+        call.Parameters = parameters + (long)pair * parameterStride;
         call.Tiles = band.Tiles;
         Code(s, band.Tile, blocks, last).Run(&call);
     }
@@ -149,9 +151,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     private sbyte* Pack(bool rows, int runBytes)
     {
         ConvGeometry g = problem.Geometry;
-        nuint bytes = (nuint)(GroupWeightBytes * g.Groups);
-        var packed = (sbyte*)NativeMemory.AlignedAlloc(bytes, 64);
-        NativeMemory.Clear(packed, bytes);
+        var packed = (sbyte*)weightMemory.Address;
         ReadOnlySpan<sbyte> w = problem.Weight.Span;
         int kh = g.Kernel[0], kw = g.Kernel[1], perGroup = problem.ChannelsPerGroup;
         for (int pair = 0; pair < PairsPerGroup * g.Groups; pair++)
@@ -210,16 +210,8 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
 
     public void Dispose()
     {
-        Free();
-        GC.SuppressFinalize(this);
-    }
-
-    ~GeneratedConv() => Free();
-
-    private void Free()
-    {
-        NativeMemory.AlignedFree(weights);
-        NativeMemory.AlignedFree(parameters);
+        weightMemory.Dispose();
+        parameterMemory.Dispose();
     }
 
     /// <summary>A tile's pixels, and the code for it per kind of channel block.</summary>

@@ -1,7 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics.Requantization;
 
@@ -19,6 +18,7 @@ internal sealed unsafe class GeneratedDepthwise : ConvKernel, IDisposable
     private readonly FormShape formShape;
     private readonly ConvGeometry geometry;
     private readonly int channels, period;
+    private readonly PackedMemory memory;
     private readonly byte* weights;
     private readonly byte* constants;
 
@@ -39,7 +39,8 @@ internal sealed unsafe class GeneratedDepthwise : ConvKernel, IDisposable
         sharedPixels = acrossPixels ? 1 : (channels % TileBytes) switch { 32 => 2, 16 => 4, _ => 1 };
         period = acrossPixels ? channels / (int)BigInteger.GreatestCommonDivisor(channels, TileBytes) : (channels + TileBytes - 1) / TileBytes;
         int block = DepthwiseTileCode.BlockBytes(formShape, geometry.Kernel[0], geometry.Kernel[1]);
-        weights = (byte*)NativeMemory.AlignedAlloc((nuint)((long)period * block + RequantizationCode.ConstantBytes), 64);
+        memory = new PackedMemory((long)period * block + RequantizationCode.ConstantBytes);
+        weights = memory.Address;
         for (int v = 0; v < period; v++)
             Pack(start, v, weights + (long)v * block);
         constants = weights + (long)period * block;
@@ -168,13 +169,7 @@ internal sealed unsafe class GeneratedDepthwise : ConvKernel, IDisposable
         return known;
     }
 
-    public void Dispose()
-    {
-        NativeMemory.AlignedFree(weights);
-        GC.SuppressFinalize(this);
-    }
-
-    ~GeneratedDepthwise() => NativeMemory.AlignedFree(weights);
+    public void Dispose() => memory.Dispose();
 
     /// <summary>Output rows that are made together.</summary>
     private readonly record struct Band(int Row, int Rows);

@@ -12,7 +12,7 @@ public static class KernelSelector
     public const string ForceVariable = "QUANTPS_KERNEL";
 
     // Fastest first; the reference takes everything, so it closes the ladder. A line a kernel.
-    private static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<ConvProblem, ConvKernel?> Make)[] ConvLadder =
+    internal static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<ConvProblem, ConvKernel?> Make)[] ConvLadder =
     [
         (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedConv.TryCreate),
         (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedDepthwise.TryCreate),
@@ -23,7 +23,7 @@ public static class KernelSelector
         (KernelTier.Reference, _ => true, p => new ReferenceConv(p)),
     ];
 
-    private static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<LinearProblem, LinearKernel?> Make)[] LinearLadder =
+    internal static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<LinearProblem, LinearKernel?> Make)[] LinearLadder =
     [
         (KernelTier.Vector, cpu => cpu.AvxVnni, p => new VectorLinear<AvxVnniDotProduct>(p)),
         (KernelTier.Vector, cpu => cpu.Avx2, p => new VectorLinear<Avx2DotProduct>(p)),

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
 namespace QuantPS.Engine.Kernels.Vector;
@@ -17,14 +16,14 @@ internal static class DotTile<TDot> where TDot : struct, IDotProduct
 
     /// <summary>sums[r] and sums[Rows + r]: row r of x with the first and the second row of w.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void FourByTwo(ref byte x, ref sbyte w0, ref sbyte w1, int length, Span<int> sums)
+    public static unsafe void FourByTwo(ref byte x, sbyte* w0, sbyte* w1, int length, Span<int> sums)
     {
         ref byte x1 = ref Unsafe.Add(ref x, length), x2 = ref Unsafe.Add(ref x1, length), x3 = ref Unsafe.Add(ref x2, length);
         // sRC: activation row R, weight row C.
         Vector256<int> s00 = default, s10 = default, s20 = default, s30 = default, s01 = default, s11 = default, s21 = default, s31 = default;
         for (nuint k = 0; k < (nuint)length; k += Step)
         {
-            Vector256<sbyte> a = Vector256.LoadUnsafe(ref w0, k), b = Vector256.LoadUnsafe(ref w1, k);
+            Vector256<sbyte> a = Vector256.Load(w0 + k), b = Vector256.Load(w1 + k);
             Vector256<byte> v = Vector256.LoadUnsafe(ref x, k);
             s00 = TDot.MultiplyAdd(s00, v, a);
             s01 = TDot.MultiplyAdd(s01, v, b);
@@ -60,21 +59,21 @@ internal static class DotTile<TDot> where TDot : struct, IDotProduct
 
 /// <summary>Weights of a layer as rows of padded bytes, with what folds the zero points into the sums.</summary>
 /// <remarks>sum (x - z_x)(w - z_w) = sum x*w - z_x * sum w - z_w * sum x + K * z_x * z_w.</remarks>
-internal sealed class PackedRows
+internal sealed unsafe class PackedRows : IDisposable
 {
-    private readonly sbyte[] rows;
+    private readonly PackedMemory rows;
 
     public PackedRows(ReadOnlySpan<sbyte> weight, int outputs, int[] zeroPoints, int inputZeroPoint, int step)
     {
         Depth = weight.Length / outputs;
         Length = (Depth + step - 1) / step * step;
         // One row more, so that a tile of two may reach beyond an odd last one.
-        rows = new sbyte[(outputs + 1) * Length];
+        rows = new PackedMemory((outputs + 1L) * Length);
         Offsets = new int[outputs + 1];
         for (int o = 0; o < outputs; o++)
         {
             ReadOnlySpan<sbyte> row = weight.Slice(o * Depth, Depth);
-            row.CopyTo(rows.AsSpan(o * Length));
+            row.CopyTo(new Span<sbyte>(Row(o), Length));
             int sum = 0;
             foreach (sbyte w in row)
                 sum += w;
@@ -99,5 +98,8 @@ internal sealed class PackedRows
     /// <summary>True where a weight zero point is not 0, so that sum x is wanted.</summary>
     public bool NeedsInputSums { get; }
 
-    public ref sbyte Row(int o) => ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(rows), o * Length);
+    /// <summary>A row's first byte. Whoever reads it keeps this object alive.</summary>
+    public sbyte* Row(int o) => (sbyte*)rows.Address + (long)o * Length;
+
+    public void Dispose() => rows.Dispose();
 }

@@ -5,7 +5,7 @@ namespace QuantPS.Engine.Kernels.Vector;
 
 /// <summary>Convolution by vectors: windows are gathered into rows of bytes (im2col), rows are multiplied by <see cref="DotTile{TDot}"/>.</summary>
 /// <remarks>Positions outside the image hold z_x, which adds nothing. Work is split by image and by stripes of output pixels.</remarks>
-internal sealed class VectorConv<TDot> : ConvKernel where TDot : struct, IDotProduct
+internal sealed unsafe class VectorConv<TDot> : ConvKernel, IDisposable where TDot : struct, IDotProduct
 {
     // Rows of a stripe: with a depth of 576 bytes they take 36 KB, which stays in the second-level cache beside the weights.
     private const int Stripe = 64;
@@ -47,7 +47,11 @@ internal sealed class VectorConv<TDot> : ConvKernel where TDot : struct, IDotPro
                 }
             }
         });
+        // A finalizer frees the packed weights, and pointers into them hold no reference.
+        GC.KeepAlive(this);
     }
+
+    public void Dispose() => weights.Dispose();
 
     /// <summary>The windows of output pixels [first, first + count) as rows of (channel, kd, kh, kw) bytes.</summary>
     private void Gather(SpatialWindow s, ReadOnlySpan<byte> channels, int first, int count, Span<byte> rows)
@@ -94,7 +98,7 @@ internal sealed class VectorConv<TDot> : ConvKernel where TDot : struct, IDotPro
             ref byte x = ref MemoryMarshal.GetReference(rows[(p * weights.Length)..]);
             for (int o = from; o < to; o += 2)
             {
-                DotTile<TDot>.FourByTwo(ref x, ref weights.Row(o), ref weights.Row(o + 1), weights.Length, sums);
+                DotTile<TDot>.FourByTwo(ref x, weights.Row(o), weights.Row(o + 1), weights.Length, sums);
                 for (int c = 0; c < Math.Min(2, to - o); c++)
                 {
                     int offset = weights.Offsets[o + c], zero = weights.ZeroPoints[o + c];

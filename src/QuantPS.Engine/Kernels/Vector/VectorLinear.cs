@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace QuantPS.Engine.Kernels.Vector;
 
 /// <summary>Linear layers by vectors: four input rows with two weight rows at once, see <see cref="DotTile{TDot}"/>.</summary>
-internal sealed class VectorLinear<TDot> : LinearKernel where TDot : struct, IDotProduct
+internal sealed unsafe class VectorLinear<TDot> : LinearKernel, IDisposable where TDot : struct, IDotProduct
 {
     private readonly LinearProblem problem;
     private readonly PackedRows weights;
@@ -25,7 +25,11 @@ internal sealed class VectorLinear<TDot> : LinearKernel where TDot : struct, IDo
             for (int job = from; job < to; job++)
                 Tile(input.Span, job * tile, Math.Min(tile, rows - job * tile), padded, output.Span);
         });
+        // A finalizer frees the packed weights, and pointers into them hold no reference.
+        GC.KeepAlive(this);
     }
+
+    public void Dispose() => weights.Dispose();
 
     private void Tile(ReadOnlySpan<byte> input, int first, int count, Span<byte> padded, Span<byte> output)
     {
@@ -44,7 +48,7 @@ internal sealed class VectorLinear<TDot> : LinearKernel where TDot : struct, IDo
         }
         for (int o = 0; o < problem.OutputFeatures; o += 2)
         {
-            DotTile<TDot>.FourByTwo(ref MemoryMarshal.GetReference(padded), ref weights.Row(o), ref weights.Row(o + 1), weights.Length, sums);
+            DotTile<TDot>.FourByTwo(ref MemoryMarshal.GetReference(padded), weights.Row(o), weights.Row(o + 1), weights.Length, sums);
             for (int c = 0; c < Math.Min(2, problem.OutputFeatures - o); c++)
             {
                 for (int r = 0; r < count; r++)

@@ -24,7 +24,7 @@ public sealed class OneDnn2Requantizer : Requantizer
     private float Scaled(int accumulator, int channel)
     {
         float v = Biased(accumulator, channel) * multiplier[channel];
-        return Spec.Relu ? MathF.Max(v, 0f) : v;
+        return Spec.Relu ? ReluOfFloat(v) : v;
     }
 
     /// <inheritdoc/>

@@ -26,7 +26,7 @@ public sealed class OneDnnRequantizer : Requantizer
         float v = accumulator * accumulatorScale[channel];
         if (Spec.Bias is { } bias)
             v += bias[channel];
-        return Spec.Relu ? MathF.Max(v, 0f) : v;
+        return Spec.Relu ? ReluOfFloat(v) : v;
     }
 
     /// <inheritdoc/>

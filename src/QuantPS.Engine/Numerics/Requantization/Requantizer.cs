@@ -50,6 +50,10 @@ public abstract class Requantizer
         return Rounding.ConvertToInt32(v);
     }
 
+    /// <summary>oneDNN's ReLU on a float: maxps with 0 second, so that a NaN becomes 0 (jit_uni_eltwise_injector.cpp, relu_zero_ns).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    protected static float ReluOfFloat(float v) => v > 0f ? v : 0f;
+
     protected float[] PerChannel(Func<int, float> value)
     {
         var values = new float[Spec.OutputChannels];
