@@ -1,5 +1,12 @@
 namespace QuantPS.Engine.Kernels;
 
+/// <summary>Work that threads share. A struct, so that a call allocates nothing.</summary>
+internal interface IKernelWork
+{
+    /// <summary>Does the jobs [from, to).</summary>
+    void Run(int from, int to);
+}
+
 /// <summary>How many threads a kernel may use, and the splitting of its work. Results never depend on it.</summary>
 public static class KernelThreads
 {
@@ -13,15 +20,23 @@ public static class KernelThreads
     }
 
     /// <summary>Splits jobs [0, n) into one contiguous part a thread.</summary>
-    internal static void Split(int jobs, Action<int, int> part)
+    internal static void Split<TWork>(int jobs, TWork work) where TWork : struct, IKernelWork
     {
         int threads = Math.Min(count, jobs);
         if (threads <= 1)
         {
             if (jobs > 0)
-                part(0, jobs);
+                work.Run(0, jobs);
             return;
         }
-        WorkerPool.Run(threads, t => part((int)((long)jobs * t / threads), (int)((long)jobs * (t + 1) / threads)));
+        WorkerPool.Run(threads, jobs, work);
+    }
+
+    /// <inheritdoc cref="Split{TWork}"/>
+    internal static void Split(int jobs, Action<int, int> part) => Split(jobs, new DelegateWork(part));
+
+    private readonly struct DelegateWork(Action<int, int> part) : IKernelWork
+    {
+        public void Run(int from, int to) => part(from, to);
     }
 }

@@ -19,6 +19,7 @@ internal sealed unsafe class PackedMemory : IDisposable
     /// <exception cref="OutOfMemoryException">There is not so much memory.</exception>
     public PackedMemory(long bytes)
     {
+        Bytes = bytes;
         var size = (nuint)bytes;
         if (Source is { } source)
         {
@@ -31,6 +32,8 @@ internal sealed unsafe class PackedMemory : IDisposable
     }
 
     ~PackedMemory() => Free();
+
+    public long Bytes { get; }
 
     /// <summary>The first byte.</summary>
     public byte* Address => address;

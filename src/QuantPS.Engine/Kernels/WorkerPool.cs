@@ -18,48 +18,39 @@ internal static class WorkerPool
     [ThreadStatic]
     private static bool inside;
 
-    /// <summary>Runs slice(i) for i in [0, count), slice 0 on the calling thread. All slices run, whatever another one throws; the exception of the
-    /// first that failed is thrown when all are done.</summary>
-    public static void Run(int count, Action<int> slice)
+    /// <summary>Splits jobs [0, n) into <paramref name="count"/> contiguous parts and runs them, the first on the calling thread. All parts run,
+    /// whatever another one throws; the exception of the first that failed is thrown when all are done.</summary>
+    public static void Run<TWork>(int count, int jobs, TWork work) where TWork : struct, IKernelWork
     {
         if (inside || !Gate.TryEnter())
         {
+            Parts<TWork> own = new(work, jobs, count);
             Exception? failure = null;
             for (int i = 0; i < count; i++)
-                failure = Try(slice, i) is { } mine ? failure ?? mine : failure;
+                failure = own.Try(i) is { } mine ? failure ?? mine : failure;
             Rethrow(failure);
             return;
         }
+        Carrier<TWork> carrier = Carrier<TWork>.Instance;
         try
         {
             inside = true;
+            carrier.Parts = new(work, jobs, count);
             while (Workers.Count < count - 1)
                 Workers.Add(new Worker());
             for (int i = 1; i < count; i++)
-                Workers[i - 1].Start(slice, i);
-            Exception? error = Try(slice, 0);
-            // Also after an exception: the slices use memory of this call.
+                Workers[i - 1].Start(carrier, i);
+            Exception? error = carrier.Try(0);
+            // Also after an exception: the parts use memory of this call.
             for (int i = 1; i < count; i++)
                 error = Workers[i - 1].Finish() is { } other ? error ?? other : error;
             Rethrow(error);
         }
         finally
         {
+            carrier.Parts = default;
             inside = false;
             Gate.Exit();
-        }
-    }
-
-    private static Exception? Try(Action<int> slice, int index)
-    {
-        try
-        {
-            slice(index);
-            return null;
-        }
-        catch (Exception e)
-        {
-            return e;
         }
     }
 
@@ -69,33 +60,72 @@ internal static class WorkerPool
             System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(error);
     }
 
+    private readonly struct Parts<TWork>(TWork work, int jobs, int count) where TWork : struct, IKernelWork
+    {
+        public Exception? Try(int part)
+        {
+            try
+            {
+                work.Run((int)((long)jobs * part / count), (int)((long)jobs * (part + 1) / count));
+                return null;
+            }
+            catch (Exception e)
+            {
+                return e;
+            }
+        }
+    }
+
+    private abstract class Carrier
+    {
+        public abstract Exception? Try(int part);
+    }
+
+    /// <summary>Takes work to other threads; one for each kind of work is enough, because one call uses the pool at a time.</summary>
+    private sealed class Carrier<TWork> : Carrier where TWork : struct, IKernelWork
+    {
+        public static readonly Carrier<TWork> Instance = new();
+
+        public Parts<TWork> Parts;
+
+        public override Exception? Try(int part) => Parts.Try(part);
+    }
+
     private sealed class Worker
     {
-        private readonly ManualResetEventSlim work = new(false, spinCount: 1);
-        private Action<int>? slice;
-        private int index;
+        // Nothing to do; a part is offered; it is being run; it is done.
+        private const int Idle = 0, Offered = 1, Running = 2, Done = 3;
+
+        private readonly ManualResetEventSlim wake = new(false, spinCount: 1);
+        private Carrier? work;
+        private int part;
         private Exception? error;
-        private volatile bool done;
+        private volatile int state;
 
         public Worker() => new Thread(Loop) { IsBackground = true, Name = "QuantPS kernel" }.Start();
 
-        public void Start(Action<int> newSlice, int newIndex)
+        public void Start(Carrier newWork, int newPart)
         {
-            (slice, index, error, done) = (newSlice, newIndex, null, false);
-            work.Set();
+            (work, part, error) = (newWork, newPart, null);
+            state = Offered;
+            wake.Set();
         }
 
+        /// <summary>Waits for the part. Takes it back and does it on this thread if the worker has not begun: the system may not give it a core for
+        /// milliseconds.</summary>
         public Exception? Finish()
         {
-            // Slices are of equal length: the wait is short, unless the system took the worker's core away.
-            for (int i = 0; !done; i++)
+            if (Interlocked.CompareExchange(ref state, Idle, Offered) == Offered)
+                return work!.Try(part);
+            // Parts are of equal length: the wait is short, unless the system took the worker's core away.
+            for (int i = 0; state != Done; i++)
             {
                 if (i < FinishSpins)
                     Thread.SpinWait(Pause);
                 else
                     Thread.Yield();
             }
-            slice = null;
+            state = Idle;
             return error;
         }
 
@@ -104,12 +134,15 @@ internal static class WorkerPool
             inside = true;
             while (true)
             {
-                for (int i = 0; i < Spins && !work.IsSet; i++)
+                for (int i = 0; i < Spins && state != Offered; i++)
                     Thread.SpinWait(Pause);
-                work.Wait();
-                work.Reset();
-                error = Try(slice!, index);
-                done = true;
+                wake.Wait();
+                // An offer behind this line sets it again; one before it is seen below.
+                wake.Reset();
+                if (Interlocked.CompareExchange(ref state, Running, Offered) != Offered)
+                    continue;
+                error = work!.Try(part);
+                state = Done;
             }
         }
     }

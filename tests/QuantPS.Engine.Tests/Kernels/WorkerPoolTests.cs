@@ -13,7 +13,7 @@ public class WorkerPoolTests
     {
         var runs = new int[count];
         for (int round = 0; round < 2000; round++)
-            WorkerPool.Run(count, i => Interlocked.Increment(ref runs[i]));
+            Run(count, i => Interlocked.Increment(ref runs[i]));
         Assert.All(runs, r => Assert.Equal(2000, r));
     }
 
@@ -23,7 +23,7 @@ public class WorkerPoolTests
         for (int bad = 0; bad < 4; bad++)
         {
             int finished = 0;
-            var e = Assert.Throws<InvalidOperationException>(() => WorkerPool.Run(4, i =>
+            var e = Assert.Throws<InvalidOperationException>(() => Run(4, i =>
             {
                 if (i == bad)
                     throw new InvalidOperationException($"slice {i}");
@@ -42,7 +42,7 @@ public class WorkerPoolTests
         Parallel.For(0, 8, _ =>
         {
             for (int round = 0; round < 200; round++)
-                WorkerPool.Run(3, _ => WorkerPool.Run(3, _ => Interlocked.Increment(ref total)));
+                Run(3, _ => Run(3, _ => Interlocked.Increment(ref total)));
         });
         Assert.Equal(8 * 200 * 9, total);
     }
@@ -71,6 +71,17 @@ public class WorkerPoolTests
         finally
         {
             KernelThreads.Count = before;
+        }
+    }
+
+    private static void Run(int count, Action<int> slice) => WorkerPool.Run(count, count, new Slices(slice));
+
+    private readonly struct Slices(Action<int> slice) : IKernelWork
+    {
+        public void Run(int from, int to)
+        {
+            for (int i = from; i < to; i++)
+                slice(i);
         }
     }
 }

@@ -9,6 +9,12 @@ namespace QuantPS.Engine.Kernels.Generated;
 internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
 {
     private const int MostPixels = ConvTileCode.MostAccumulators / 2;
+
+    // Of 48 KiB of first-level cache: weights that stay, and the input of a band.
+    private const int StayingBytes = 24 * 1024, BandBytes = 16 * 1024;
+
+    // Input rows copied at a time: they should stay in the second-level cache until they are used.
+    private const int ChunkBytes = 256 * 1024;
     private readonly ConvProblem problem;
     private readonly RequantizationForm form;
     private readonly FormShape formShape;
@@ -20,6 +26,12 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     private readonly byte* parameters;
     private readonly int parameterStride;
     private readonly bool copies;
+
+    // A kernel of one pixel without stride or padding: rows and images do not matter, all pixels are one row.
+    private readonly bool pointwise;
+
+    // All weights stay in the first-level cache: better to read the input once.
+    private readonly bool weightsStay;
     private Shape? shape;
 
     private GeneratedConv(ConvProblem problem)
@@ -38,11 +50,13 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         runStarts = [.. from kh in Enumerable.Range(0, g.Kernel[0]) from kw in Enumerable.Range(0, rows ? 1 : g.Kernel[1]) select (kh * g.Dilation[0], kw * g.Dilation[1])];
         weightMemory = new PackedMemory(GroupWeightBytes * g.Groups);
         copies = problem.InputFlip != 0 || runBytes % 4 != 0 || g.PadBegin.Any(p => p > 0) || g.PadEnd.Any(p => p > 0);
+        pointwise = !copies && g.Kernel.All(k => k == 1) && g.Stride.All(v => v == 1);
+        weightsStay = weightMemory.Bytes <= StayingBytes;
         start = AccumulatorStart.Of(problem);
         weights = Pack(rows, runBytes);
         formShape = FormShape.Of(form, start, problem.Depth);
         parameterStride = ConvTileCode.ParameterBytes(formShape, 2);
-        int pairs = PairsPerGroup * g.Groups;
+        int pairs = Pairs;
         parameterMemory = new PackedMemory((long)pairs * parameterStride);
         parameters = parameterMemory.Address;
         for (int pair = 0; pair < pairs; pair++)
@@ -58,6 +72,8 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     /// <inheritdoc/>
     public override KernelLayout Layout => KernelLayout.ChannelsLast;
 
+    private int Pairs => PairsPerGroup * problem.Geometry.Groups;
+
     private int PairsPerGroup => (blocksPerGroup + 1) / 2;
 
     /// <summary>The kernel, or null for what it is not made for: other than two dimensions, asymmetric weights, groups of fewer than four channels.</summary>
@@ -69,42 +85,61 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
 
     public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output)
     {
-        Shape s = ShapeFor(inputSpatial[0], inputSpatial[1]);
+        Shape s = ShapeFor(batch, inputSpatial[0], inputSpatial[1]);
         using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin();
-        byte* from = (byte*)x.Pointer, to = (byte*)y.Pointer;
-        byte* padded = copies ? Scratch.Get((long)batch * s.ImageBytes + 64) : null;
-        byte* image = copies ? padded : from;
-        int pairs = PairsPerGroup * problem.Geometry.Groups, bands = s.Bands.Length;
-        if (copies)
-            KernelThreads.Split(batch * s.Height, (a, b) => CopyRows(s, from, padded, a, b));
-        // A band is a row, or a few, of one image. Threads get bands, each with all channels: two that wrote neighbouring channels of a pixel
-        // would fight for its cache line. Within a thread, pair after pair of channel blocks, so that the weights stay in the cache. Only
-        // where there are fewer bands than threads, the pairs are shared out.
-        int units = batch * bands;
-        if (units >= KernelThreads.Count)
-        {
-            KernelThreads.Split(units, (a, b) =>
-            {
-                for (int pair = 0; pair < pairs; pair++)
-                    for (int unit = a; unit < b; unit++)
-                        Unit(pair, unit);
-            });
-        }
-        else
-        {
-            KernelThreads.Split(pairs * units, (a, b) =>
-            {
-                for (int job = a; job < b; job++)
-                    Unit(job / units, job % units);
-            });
-        }
+        int units = s.Images * s.Bands.Length;
+        // A unit is a band of one image. Threads get units, each with all channels: two that wrote neighbouring channels of a pixel would fight
+        // for its cache line. Only where there are fewer units than threads, the pairs of channel blocks are shared out.
+        int pairsAtOnce = units >= KernelThreads.Count ? Pairs : 1;
+        KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer, pairsAtOnce));
         // Finalizers free weights and parameters, and the code that reads them holds no reference to this object.
         GC.KeepAlive(this);
+    }
 
-        void Unit(int pair, int unit)
+    private readonly struct Work(GeneratedConv conv, Shape shape, byte* input, byte* output, int pairsAtOnce) : IKernelWork
+    {
+        /// <summary>Jobs [from, to): unit by unit, and of a unit pair by pair (or all at once).</summary>
+        public void Run(int from, int to)
         {
-            int n = unit / bands;
-            RunBand(s, s.Bands[unit % bands], image + (long)n * s.ImageBytes, to + (long)n * s.OutHeight * s.OutWidth * outputs, pair);
+            if (pairsAtOnce == conv.Pairs)
+            {
+                conv.RunUnits(shape, input, output, from, to, 0, conv.Pairs);
+                return;
+            }
+            for (int job = from, end; job < to; job = end)
+            {
+                int unit = job / conv.Pairs;
+                end = Math.Min(to, (unit + 1) * conv.Pairs);
+                conv.RunUnits(shape, input, output, unit, unit + 1, job - unit * conv.Pairs, end - unit * conv.Pairs);
+            }
+        }
+    }
+
+    private void RunUnits(Shape s, byte* input, byte* output, int from, int to, int firstPair, int lastPair)
+    {
+        int bands = s.Bands.Length;
+        for (int unit = from, end; unit < to; unit = end)
+        {
+            // Units of one image, as many as the chunk holds when they are copied.
+            int n = unit / bands, first = unit % bands;
+            end = unit + Math.Min(Math.Min(to - unit, bands - first), s.BandsAtOnce);
+            byte* image = input + n * s.InputBytes, result = output + n * s.OutputBytes;
+            ReadOnlySpan<Band> chunk = s.Bands.AsSpan(first, end - unit);
+            if (copies)
+                image = CopyRows(s, image, chunk);
+            if (weightsStay)
+            {
+                foreach (Band band in chunk)
+                    for (int pair = firstPair; pair < lastPair; pair++)
+                        RunBand(s, band, image, result, pair);
+            }
+            else
+            {
+                // Pair after pair of channel blocks, so that the weights of one stay in the cache.
+                for (int pair = firstPair; pair < lastPair; pair++)
+                    foreach (Band band in chunk)
+                        RunBand(s, band, image, result, pair);
+            }
         }
     }
 
@@ -174,37 +209,36 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         return packed;
     }
 
-    private void CopyRows(Shape s, byte* from, byte* to, int first, int end)
+    /// <summary>The rows that bands see, with padding, in this thread's working memory. Returns where the padded image's first row would be.</summary>
+    private byte* CopyRows(Shape s, byte* image, ReadOnlySpan<Band> bands)
     {
         ConvGeometry g = problem.Geometry;
+        int first = bands[0].Row * g.Stride[0], end = Math.Min(s.Height, (bands[^1].LastRow * g.Stride[0]) + g.Dilation[0] * (g.Kernel[0] - 1) + 1);
         int rowBytes = s.InWidth * channels, left = g.PadBegin[1] * channels;
+        byte* copy = Scratch.Get((long)(end - first) * s.Pitch + 64);
         byte zero = (byte)problem.InputZeroPoint, flip = problem.InputFlip;
         for (int row = first; row < end; row++)
         {
-            int n = row / s.Height, h = row % s.Height - g.PadBegin[0];
-            Span<byte> target = new(to + (long)n * s.ImageBytes + (long)(row % s.Height) * s.Pitch, s.Pitch);
+            int h = row - g.PadBegin[0];
+            Span<byte> target = new(copy + (long)(row - first) * s.Pitch, s.Pitch);
             if ((uint)h >= (uint)s.InHeight)
             {
                 target.Fill(zero);
                 continue;
             }
-            ReadOnlySpan<byte> source = new(from + ((long)n * s.InHeight + h) * rowBytes, rowBytes);
+            ReadOnlySpan<byte> source = new(image + (long)h * rowBytes, rowBytes);
             target[..left].Fill(zero);
-            source.CopyTo(target[left..]);
-            if (flip != 0)
-            {
-                foreach (ref byte b in target.Slice(left, rowBytes))
-                    b ^= flip;
-            }
+            SignFlip.Copy(source, flip, target.Slice(left, rowBytes));
             target[(left + rowBytes)..].Fill(zero);
         }
+        return copy - (long)first * s.Pitch;
     }
 
-    private Shape ShapeFor(int height, int width)
+    private Shape ShapeFor(int batch, int height, int width)
     {
         Shape? known = shape;
-        if (known is null || known.InHeight != height || known.InWidth != width)
-            shape = known = new Shape(this, height, width);
+        if (known is null || known.Batch != batch || known.InHeight != height || known.InWidth != width)
+            shape = known = new Shape(this, batch, height, width);
         return known;
     }
 
@@ -225,69 +259,88 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     }
 
     /// <summary>Equal tiles one behind the other, from an output row and column on.</summary>
-    private readonly record struct Band(int Row, int Column, Tile Tile, int Tiles);
+    private readonly record struct Band(int Row, int LastRow, int Column, Tile Tile, int Tiles);
 
-    /// <summary>How images of one size are cut into tiles.</summary>
+    /// <summary>How batches of one size are cut into tiles.</summary>
     private sealed class Shape
     {
-        public Shape(GeneratedConv conv, int height, int width)
+        public Shape(GeneratedConv conv, int batch, int height, int width)
         {
             ConvGeometry g = conv.problem.Geometry;
+            (Batch, InHeight, InWidth, Images) = (batch, height, width, batch);
             int[] outSize = g.OutputSize([height, width]);
-            (InHeight, InWidth, OutHeight, OutWidth) = (height, width, outSize[0], outSize[1]);
+            int outHeight = outSize[0];
+            OutWidth = outSize[1];
+            if (conv.pointwise)
+                (Images, height, width, outHeight, OutWidth) = (1, 1, batch * height * width, 1, batch * height * width);
             Height = height + g.PadBegin[0] + g.PadEnd[0];
-            Width = width + g.PadBegin[1] + g.PadEnd[1];
-            Pitch = Width * conv.channels;
-            ImageBytes = (long)Height * Pitch;
+            Pitch = (width + g.PadBegin[1] + g.PadEnd[1]) * conv.channels;
+            InputBytes = (long)height * width * conv.channels;
+            OutputBytes = (long)outHeight * OutWidth * conv.outputs;
             int step = g.Stride[1] * conv.channels, rowStep = g.Stride[0] * Pitch;
             var bands = new List<Band>();
             if (OutWidth >= MostPixels)
             {
                 // A row in tiles as equal as can be: 20 pixels are 10 and 10, not 14 and 6.
                 int tiles = (OutWidth + MostPixels - 1) / MostPixels, least = OutWidth / tiles, more = OutWidth % tiles;
+                int atOnce = Math.Max(1, BandBytes / (MostPixels * step));
                 Tile big = Row(least + 1), small = Row(least);
-                for (int y = 0; y < OutHeight; y++)
+                for (int y = 0; y < outHeight; y++)
                 {
-                    if (more > 0)
-                        bands.Add(new Band(y, 0, big, more));
-                    bands.Add(new Band(y, more * (least + 1), small, tiles - more));
+                    for (int t = 0; t < more; t += atOnce)
+                        bands.Add(new Band(y, y, t * (least + 1), big, Math.Min(atOnce, more - t)));
+                    for (int t = more; t < tiles; t += atOnce)
+                        bands.Add(new Band(y, y, more + t * least, small, Math.Min(atOnce, tiles - t)));
                 }
             }
             else
             {
                 // Several whole rows a tile.
-                int rows = Math.Max(1, MostPixels / OutWidth), tiles = (OutHeight + rows - 1) / rows, least = OutHeight / tiles, more = OutHeight % tiles;
+                int rows = Math.Max(1, MostPixels / OutWidth), tiles = (outHeight + rows - 1) / rows, least = outHeight / tiles, more = outHeight % tiles;
                 Tile big = Rows(least + 1), small = Rows(least);
-                for (int t = 0; t < tiles; t++)
-                    bands.Add(t < more ? new Band(t * (least + 1), 0, big, 1) : new Band(more * (least + 1) + (t - more) * least, 0, small, 1));
+                for (int t = 0, row = 0; t < tiles; t++)
+                {
+                    Tile tile = t < more ? big : small;
+                    int count = t < more ? least + 1 : least;
+                    bands.Add(new Band(row, row + count - 1, 0, tile, 1));
+                    row += count;
+                }
             }
             Bands = [.. bands];
+            BandsAtOnce = conv.copies ? Math.Max(1, (int)(Bands.Length * (long)ChunkBytes / ((long)Height * Pitch))) : Bands.Length;
 
             Tile Row(int pixels) => new([.. Enumerable.Range(0, pixels).Select(p => p * step)], pixels * step);
 
             Tile Rows(int rows) => new([.. from r in Enumerable.Range(0, rows) from p in Enumerable.Range(0, OutWidth) select r * rowStep + p * step], rows * rowStep);
         }
 
+        public int Batch { get; }
+
         public int InHeight { get; }
 
         public int InWidth { get; }
 
-        public int OutHeight { get; }
+        /// <summary>The batch; or one, where all pixels of it are one row.</summary>
+        public int Images { get; }
 
+        /// <summary>Bytes of an image as it is given.</summary>
+        public long InputBytes { get; }
+
+        /// <summary>Bytes of an image's output.</summary>
+        public long OutputBytes { get; }
+
+        /// <summary>Pixels of an output row.</summary>
         public int OutWidth { get; }
 
         /// <summary>Rows with padding.</summary>
         public int Height { get; }
 
-        /// <summary>Columns with padding.</summary>
-        public int Width { get; }
-
-        /// <summary>Bytes of a padded row.</summary>
+        /// <summary>Bytes of a row with padding.</summary>
         public int Pitch { get; }
 
-        /// <summary>Bytes of a padded image.</summary>
-        public long ImageBytes { get; }
-
         public Band[] Bands { get; }
+
+        /// <summary>Bands whose rows are copied in one go.</summary>
+        public int BandsAtOnce { get; }
     }
 }

@@ -63,18 +63,23 @@ internal sealed unsafe class GeneratedDepthwise : ConvKernel, IDisposable
     {
         Shape s = ShapeFor(inputSpatial[0], inputSpatial[1]);
         using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin();
-        byte* from = (byte*)x.Pointer, to = (byte*)y.Pointer;
-        int bands = s.Bands.Length;
-        KernelThreads.Split(batch * bands, (a, b) =>
-        {
-            for (int job = a; job < b; job++)
-            {
-                int n = job / bands;
-                RunBand(s, s.Bands[job % bands], from + (long)n * s.InHeight * s.InWidth * channels, to + (long)n * s.OutHeight * s.OutWidth * channels);
-            }
-        });
+        KernelThreads.Split(batch * s.Bands.Length, new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer));
         // The finalizer frees the weights, and the code that reads them holds no reference to this object.
         GC.KeepAlive(this);
+    }
+
+    private readonly struct Work(GeneratedDepthwise conv, Shape shape, byte* input, byte* output) : IKernelWork
+    {
+        /// <summary>Bands [from, to), image after image.</summary>
+        public void Run(int from, int to)
+        {
+            for (int job = from; job < to; job++)
+            {
+                int n = job / shape.Bands.Length;
+                conv.RunBand(shape, shape.Bands[job % shape.Bands.Length], input + (long)n * shape.InHeight * shape.InWidth * conv.channels,
+                    output + (long)n * shape.OutHeight * shape.OutWidth * conv.channels);
+            }
+        }
     }
 
     private void RunBand(Shape s, Band band, byte* image, byte* output)
@@ -164,8 +169,9 @@ internal sealed unsafe class GeneratedDepthwise : ConvKernel, IDisposable
     private Shape ShapeFor(int height, int width)
     {
         Shape? known = shape;
-        if (known is null || known.InHeight != height || known.InWidth != width)
-            shape = known = new Shape(this, height, width);
+        int threads = KernelThreads.Count;
+        if (known is null || known.InHeight != height || known.InWidth != width || known.Threads != threads)
+            shape = known = new Shape(this, height, width, threads);
         return known;
     }
 
@@ -182,21 +188,24 @@ internal sealed unsafe class GeneratedDepthwise : ConvKernel, IDisposable
     {
         private readonly byte[] outsideRow;
 
-        public Shape(GeneratedDepthwise conv, int height, int width)
+        public Shape(GeneratedDepthwise conv, int height, int width, int threads)
         {
             ConvGeometry g = conv.geometry;
             int[] outSize = g.OutputSize([height, width]);
-            (InHeight, InWidth, OutHeight, OutWidth) = (height, width, outSize[0], outSize[1]);
+            (InHeight, InWidth, OutHeight, OutWidth, Threads) = (height, width, outSize[0], outSize[1], threads);
             Padding = (byte)(conv.problem.InputZeroPoint ^ conv.problem.InputFlip);
             outsideRow = GC.AllocateUninitializedArray<byte>(width * conv.channels, pinned: true);
             outsideRow.AsSpan().Fill(Padding);
-            int most = DepthwiseTileCode.MostRows(g.Kernel[0], g.Dilation[0], g.Stride[0]), bands = (OutHeight + most - 1) / most, least = OutHeight / bands, more = OutHeight % bands;
+            int most = DepthwiseTileCode.MostRows(g.Kernel[0], g.Dilation[0], g.Stride[0]), bands = Math.Max((OutHeight + most - 1) / most, Math.Min(OutHeight, threads)), least = OutHeight / bands, more = OutHeight % bands;
             Bands = [.. Enumerable.Range(0, bands).Select(i => i < more ? new Band(i * (least + 1), least + 1) : new Band(more * (least + 1) + (i - more) * least, least))];
             Stretches = Cut(g, width, OutWidth, most);
             InputRows = new int[]?[most + 1];
             foreach (int rows in Bands.Select(b => b.Rows).Distinct())
                 InputRows[rows] = [.. Spec(conv, rows, 0).InputRows().Select(r => r.InputRow)];
         }
+
+        /// <summary>Threads that the bands are to keep busy, where there are rows enough.</summary>
+        public int Threads { get; }
 
         public int InHeight { get; }
 
