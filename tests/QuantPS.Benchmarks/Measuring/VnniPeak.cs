@@ -14,6 +14,7 @@ internal static unsafe class VnniPeak
         {
             Pixels = new PixelOffsets([.. Enumerable.Range(0, pixels).Select(p => p * 64)]),
             ChannelBlocks = 2,
+            PairWeightStep = 0,
             LastBlockChannels = 16,
             Runs = new PixelOffsets([0]),
             RunQuads = quads,

@@ -13,13 +13,13 @@ internal unsafe struct ConvTileCall
     /// <summary>Window of the first tile's first pixel.</summary>
     public byte* Input;
 
-    /// <summary>Packed weights of the channel blocks: per quad and block 64 bytes, lane c holding the quad of output channel c.</summary>
+    /// <summary>Packed weights of the first pair of channel blocks: per quad and block 64 bytes, lane c holding the quad of output channel c.</summary>
     public sbyte* Weights;
 
     /// <summary>First output byte.</summary>
     public byte* Output;
 
-    /// <summary>Numbers of the formula, see <see cref="ConvTileCode.ParameterBytes"/>.</summary>
+    /// <summary>Numbers of the formula for the first pair, see <see cref="ConvTileCode.ParameterBytes"/>; those of the next follow.</summary>
     public byte* Parameters;
 
     /// <summary>How many tiles, at least 1.</summary>
@@ -29,7 +29,7 @@ internal unsafe struct ConvTileCall
 /// <summary>Machine code for a convolution tile with AVX-512 VNNI.</summary>
 /// <remarks>
 /// Accumulator (p, b): zmm number p * blocks + b, lane c = output channel 16 b + c of pixel p. Per quad: one load of 64 weight bytes a block,
-/// one broadcast of four input bytes a pixel, VPDPBUSD on every accumulator. Scalar equivalent of a lane: sum over k of x[k] * w[k], plus the
+/// one broadcast of four input bytes a pixel, VPDPBUSD on every accumulator. The side with fewer registers is kept, the other one passes by. Scalar equivalent of a lane: sum over k of x[k] * w[k], plus the
 /// start value, in which bias and zero points are folded. There is no remainder in k: packed weights are zero behind the end of a run.
 /// </remarks>
 internal sealed unsafe class ConvTileCode
@@ -50,20 +50,29 @@ internal sealed unsafe class ConvTileCode
     /// <summary>Runs the tiles of a call.</summary>
     public void Run(ConvTileCall* call) => code.Run(call);
 
-    /// <summary>Bytes of the parameters of one call: per-channel arrays of 64 bytes a block, then the constants.</summary>
-    public static int ParameterBytes(FormShape form, int blocks) => RequantizationCode.PerChannelArrays(form) * blocks * 64 + RequantizationCode.ConstantBytes;
+    /// <summary>Bytes of the parameters of a pair of blocks: per-channel arrays of 64 bytes a block, then the constants.</summary>
+    public static int ParameterBytes(FormShape form) => ConstantsAt(form) + RequantizationCode.ConstantBytes;
 
-    /// <summary>Writes the parameters of the channels [first, first + 16 * blocks); channels that do not exist get zeros.</summary>
-    public static void WriteParameters(RequantizationForm form, FormShape shape, int[] start, int first, int blocks, byte* to)
+    /// <summary>Writes the parameters of the 32 channels from <paramref name="first"/> on; channels that do not exist get zeros.</summary>
+    public static void WriteParameters(RequantizationForm form, FormShape shape, int[] start, int first, byte* to)
     {
-        RequantizationCode.WriteChannels(form, start, [.. Enumerable.Range(first, blocks * 16)], to);
-        RequantizationCode.WriteConstants(form, to + RequantizationCode.PerChannelArrays(shape) * blocks * 64);
+        RequantizationCode.WriteChannels(form, start, [.. Enumerable.Range(first, 32)], to);
+        RequantizationCode.WriteConstants(form, to + ConstantsAt(shape));
     }
+
+    /// <summary>How many blocks go with so many pixels: few pixels want many, to have enough sums under way.</summary>
+    public static int BlocksFor(int pixels) => pixels <= 3 ? 8 : pixels <= 6 ? 4 : 2;
+
+    private static int ConstantsAt(FormShape form) => RequantizationCode.PerChannelArrays(form) * 128;
 
     private sealed class Generator(Assembler c, ConvTileSpec spec)
     {
         private readonly int blocks = spec.ChannelBlocks;
         private readonly int pixels = spec.Pixels.Count;
+
+        // Channels that are stored at once: of a pixel up to 64; and those of the last such part.
+        private readonly int lastChannels = (spec.ChannelBlocks <= 2 ? spec.ChannelBlocks - 1 : (spec.ChannelBlocks - 1) % 4) * 16 + spec.LastBlockChannels;
+        private readonly bool partial = spec.ChannelBlocks <= 2 ? spec.LastBlockChannels < 16 : spec.ChannelBlocks % 4 != 0 || spec.LastBlockChannels < 16;
         private readonly AssemblerRegister64 input = r8, weights = r9, output = r10, parameters = r11, tiles = rdx, x = rax, w = rcx;
 
         public void Emit()
@@ -74,10 +83,10 @@ internal sealed unsafe class ConvTileCode
             c.mov(output, __qword_ptr[call + 16]);
             c.mov(parameters, __qword_ptr[call + 24]);
             c.mov(tiles, __qword_ptr[call + 32]);
-            if (spec.LastBlockChannels < 16)
+            if (partial)
             {
-                c.mov(eax, (int)((1L << ((blocks - 1) * 16 + spec.LastBlockChannels)) - 1));
-                c.kmovd(k1, eax);
+                c.mov(rax, (1L << lastChannels) - 1);
+                c.kmovq(k1, rax);
             }
             Label tile = c.CreateLabel();
             c.Label(ref tile);
@@ -98,7 +107,7 @@ internal sealed unsafe class ConvTileCode
                 for (int b = 0; b < blocks; b++)
                 {
                     if (p == 0)
-                        c.vmovups(Accumulator(p, b), __zmmword_ptr[parameters + b * 64]);
+                        c.vmovups(Accumulator(p, b), Numbers(0, b));
                     else
                         c.vmovaps(Accumulator(p, b), Accumulator(0, b));
                 }
@@ -115,7 +124,7 @@ internal sealed unsafe class ConvTileCode
                     c.Label(ref loop);
                     Quads(Unroll);
                     c.add(x, Unroll * 4);
-                    c.add(w, Unroll * blocks * 64);
+                    c.add(w, Unroll * 128);
                     c.dec(esi);
                     c.jnz(loop);
                 }
@@ -126,53 +135,93 @@ internal sealed unsafe class ConvTileCode
                 if (rest > 0)
                 {
                     Quads(rest);
-                    c.add(w, rest * blocks * 64);
+                    c.add(w, rest * 128);
                 }
             }
         }
 
         private void Quads(int count)
         {
-            int accumulators = pixels * blocks, free = ZmmRegisters.Count - accumulators - blocks, broadcast = 0;
+            int accumulators = pixels * blocks, passing = 0;
+            bool keepWeights = blocks <= pixels;
+            int kept = keepWeights ? blocks : pixels, free = ZmmRegisters.Count - accumulators - kept;
             for (int q = 0; q < count; q++)
             {
-                for (int b = 0; b < blocks; b++)
-                    c.vmovdqu32(Zmm(accumulators + b), __zmmword_ptr[w + (q * blocks + b) * 64]);
-                for (int p = 0; p < pixels; p++)
+                for (int i = 0; i < kept; i++)
                 {
-                    AssemblerRegisterZMM v = Zmm(accumulators + blocks + broadcast++ % free);
-                    c.vpbroadcastd(v, __dword_ptr[x + (spec.Pixels.Values[p] + q * 4)]);
-                    for (int b = 0; b < blocks; b++)
-                        c.vpdpbusd(Accumulator(p, b), v, Zmm(accumulators + b));
+                    if (keepWeights)
+                        c.vmovdqu32(Zmm(accumulators + i), Weights(q, i));
+                    else
+                        c.vpbroadcastd(Zmm(accumulators + i), Input(q, i));
+                }
+                if (keepWeights)
+                {
+                    for (int p = 0; p < pixels; p++)
+                    {
+                        AssemblerRegisterZMM v = Zmm(accumulators + kept + passing++ % free);
+                        c.vpbroadcastd(v, Input(q, p));
+                        for (int b = 0; b < blocks; b++)
+                            c.vpdpbusd(Accumulator(p, b), v, Zmm(accumulators + b));
+                    }
+                    continue;
+                }
+                for (int b = 0; b < blocks; b++)
+                {
+                    if (pixels == 1)
+                    {
+                        c.vpdpbusd(Accumulator(0, b), Zmm(accumulators), Weights(q, b));
+                        continue;
+                    }
+                    AssemblerRegisterZMM v = Zmm(accumulators + kept + passing++ % free);
+                    c.vmovdqu32(v, Weights(q, b));
+                    for (int p = 0; p < pixels; p++)
+                        c.vpdpbusd(Accumulator(p, b), Zmm(accumulators + p), v);
                 }
             }
+
+            AssemblerMemoryOperand Weights(int quad, int block) => __zmmword_ptr[w + (block / 2 * spec.PairWeightStep + (quad * 2 + block % 2) * 64)];
+
+            AssemblerMemoryOperand Input(int quad, int pixel) => __dword_ptr[x + (spec.Pixels.Values[pixel] + quad * 4)];
         }
 
-        /// <summary>Four accumulators at a time become 64 bytes; VPERMD with the 4 x 4 transposition brings the quads of each accumulator together. With
-        /// two blocks the four are two pixels of 32 channels, with one they are four pixels of 16.</summary>
+        private AssemblerMemoryOperand Numbers(int array, int block) => __zmmword_ptr[parameters + (block / 2 * ParameterBytes(spec.Form) + (array * 2 + block % 2) * 64)];
+
+        /// <summary>Four accumulators at a time become 64 bytes; VPERMD with the 4 x 4 transposition brings the quads of each accumulator together. The
+        /// four are blocks of one pixel, two pixels of two blocks, or four pixels of one.</summary>
         private void Requantize()
         {
-            int all = pixels * blocks, pixelsAtOnce = 4 / blocks;
-            RequantizationCode end = new(c, spec.Form, parameters, RequantizationCode.PerChannelArrays(spec.Form) * blocks * 64);
+            RequantizationCode end = new(c, spec.Form, parameters, ConstantsAt(spec.Form));
             int[][] byBlock = [.. Enumerable.Range(0, blocks).Select(b => Enumerable.Range(0, pixels).Select(p => p * blocks + b).ToArray())];
-            end.Convert(byBlock, (array, block) => new(__zmmword_ptr[parameters + (array * blocks + block) * 64]), [28, 29, 30, 31]);
+            end.Convert(byBlock, (array, block) => new(Numbers(array, block)), [28, 29, 30, 31]);
             const int order = 31, zero = 30, floor = 29, spare = 28;
             end.LoadOrder(order);
             end.LoadPackConstants(zero, floor);
+            int pixelsAtOnce = Math.Max(1, 4 / blocks);
             for (int p = 0; p < pixels; p += pixelsAtOnce)
             {
-                // Where the last four are not all there, the last accumulator stands in; its copies are not stored.
-                int first = p * blocks;
-                end.Pack([first, Math.Min(first + 1, all - 1), Math.Min(first + 2, all - 1), Math.Min(first + 3, all - 1)], spare, zero, floor);
-                c.vpermd(Zmm(first), Zmm(order), Zmm(first));
-                for (int i = 0; i < Math.Min(pixelsAtOnce, pixels - p); i++)
-                    Store(first, i, spare, (p + i) * spec.OutputPixelStep);
+                int lastOfAll = blocks <= 2 ? pixels * blocks - 1 : p * blocks + blocks - 1;
+                for (int first = p * blocks; first <= p * blocks + blocks - 1; first += 4)
+                {
+                    // Where the last four are not all there, the last accumulator stands in; its copies are not stored.
+                    end.Pack([first, Math.Min(first + 1, lastOfAll), Math.Min(first + 2, lastOfAll), Math.Min(first + 3, lastOfAll)], spare, zero, floor);
+                    c.vpermd(Zmm(first), Zmm(order), Zmm(first));
+                    if (blocks > 2)
+                    {
+                        AssemblerMemoryOperand to = __zmmword_ptr[output + (p * spec.OutputPixelStep + (first - p * blocks) * 16)];
+                        if (partial && first + 4 > lastOfAll)
+                            c.vmovdqu8(to.k1, Zmm(first));
+                        else
+                            c.vmovdqu32(to, Zmm(first));
+                        continue;
+                    }
+                    for (int i = 0; i < Math.Min(pixelsAtOnce, pixels - p); i++)
+                        Store(first, i, spare, (p + i) * spec.OutputPixelStep);
+                }
             }
         }
 
         private void Store(int packed, int part, int spare, int offset)
         {
-            bool partial = spec.LastBlockChannels < 16;
             if (blocks == 2)
             {
                 if (part == 1)

@@ -3,15 +3,18 @@ using QuantPS.Engine.Numerics.Requantization;
 namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>All that the code of a convolution tile depends on: shape constants are baked in, pointers and numbers are not. Equal specs share code.</summary>
-/// <remarks>A tile is a few output pixels times one or two blocks of 16 output channels. The products of a pixel lie in memory as
+/// <remarks>A tile is a few output pixels times a few blocks of 16 output channels. The products of a pixel lie in memory as
 /// <see cref="Runs"/> runs of <see cref="RunQuads"/> times four bytes (one run a kernel row, or one a tap where taps do not touch).</remarks>
 internal sealed record ConvTileSpec
 {
     /// <summary>Where each pixel's window starts, in bytes from the first one's.</summary>
     public required PixelOffsets Pixels { get; init; }
 
-    /// <summary>Blocks of 16 output channels: 1 or 2.</summary>
+    /// <summary>Blocks of 16 output channels, 1 to 8. Two blocks make a pair, whose weights and numbers lie together.</summary>
     public required int ChannelBlocks { get; init; }
+
+    /// <summary>Bytes from the weights of a pair of blocks to those of the next pair.</summary>
+    public required int PairWeightStep { get; init; }
 
     /// <summary>Output channels in the last block, 1 to 16.</summary>
     public required int LastBlockChannels { get; init; }

@@ -55,15 +55,14 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         start = AccumulatorStart.Of(problem);
         weights = Pack(rows, runBytes);
         formShape = FormShape.Of(form, start, problem.Depth);
-        parameterStride = ConvTileCode.ParameterBytes(formShape, 2);
+        parameterStride = ConvTileCode.ParameterBytes(formShape);
         int pairs = Pairs;
         parameterMemory = new PackedMemory((long)pairs * parameterStride);
         parameters = parameterMemory.Address;
         for (int pair = 0; pair < pairs; pair++)
         {
-            (int first, int blocks, _) = Channels(pair);
             // Lanes behind a group's last channel get the next group's numbers; they are never stored.
-            ConvTileCode.WriteParameters(form, formShape, start, first, blocks, parameters + (long)pair * parameterStride);
+            ConvTileCode.WriteParameters(form, formShape, start, Channels(pair, 1).First, parameters + (long)pair * parameterStride);
         }
     }
 
@@ -130,30 +129,35 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
             if (weightsStay)
             {
                 foreach (Band band in chunk)
-                    for (int pair = firstPair; pair < lastPair; pair++)
-                        RunBand(s, band, image, result, pair);
+                    RunBand(s, band, image, result, firstPair, lastPair);
             }
             else
             {
                 // Pair after pair of channel blocks, so that the weights of one stay in the cache.
-                for (int pair = firstPair; pair < lastPair; pair++)
+                int atOnce = chunk[0].Tile.PairsAtOnce;
+                for (int pair = firstPair; pair < lastPair; pair += atOnce)
                     foreach (Band band in chunk)
-                        RunBand(s, band, image, result, pair);
+                        RunBand(s, band, image, result, pair, Math.Min(pair + atOnce, lastPair));
             }
         }
     }
 
-    private void RunBand(Shape s, Band band, byte* image, byte* output, int pair)
+    /// <summary>A band, channel blocks of the pairs [from, to).</summary>
+    private void RunBand(Shape s, Band band, byte* image, byte* output, int from, int to)
     {
-        (int first, int blocks, int last) = Channels(pair);
-        int group = pair / PairsPerGroup;
-        ConvTileCall call;
-        call.Input = image + (long)band.Row * problem.Geometry.Stride[0] * s.Pitch + (long)band.Column * problem.Geometry.Stride[1] * channels + group * problem.ChannelsPerGroup;
-        call.Weights = weights + (long)group * GroupWeightBytes + (long)(pair % PairsPerGroup) * 2 * 64 * runQuads * runStarts.Length;
-        call.Output = output + ((long)band.Row * s.OutWidth + band.Column) * outputs + first;
-        call.Parameters = parameters + (long)pair * parameterStride;
-        call.Tiles = band.Tiles;
-        Code(s, band.Tile, blocks, last).Run(&call);
+        for (int pair = from, count; pair < to; pair += count)
+        {
+            int group = pair / PairsPerGroup, inGroup = pair % PairsPerGroup;
+            count = Math.Min(Math.Min(band.Tile.PairsAtOnce, to - pair), PairsPerGroup - inGroup);
+            (int first, int blocks, int last) = Channels(pair, count);
+            ConvTileCall call;
+            call.Input = image + (long)band.Row * problem.Geometry.Stride[0] * s.Pitch + (long)band.Column * problem.Geometry.Stride[1] * channels + group * problem.ChannelsPerGroup;
+            call.Weights = weights + (long)group * GroupWeightBytes + (long)inGroup * PairWeightBytes;
+            call.Output = output + ((long)band.Row * s.OutWidth + band.Column) * outputs + first;
+            call.Parameters = parameters + (long)pair * parameterStride;
+            call.Tiles = band.Tiles;
+            Code(s, band.Tile, blocks, last).Run(&call);
+        }
     }
 
     private ConvTileCode Code(Shape s, Tile tile, int blocks, int last)
@@ -163,6 +167,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         {
             Pixels = new PixelOffsets(tile.Offsets),
             ChannelBlocks = blocks,
+            PairWeightStep = PairWeightBytes,
             LastBlockChannels = last,
             Runs = new PixelOffsets([.. runStarts.Select(r => r.H * s.Pitch + r.W * channels)]),
             RunQuads = runQuads,
@@ -172,15 +177,17 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         });
     }
 
-    /// <summary>First output channel, number of blocks and channels of the last block of a pair of blocks.</summary>
-    private (int First, int Blocks, int Last) Channels(int pair)
+    /// <summary>First output channel, number of blocks and channels of the last block of so many pairs of blocks of a group.</summary>
+    private (int First, int Blocks, int Last) Channels(int pair, int count)
     {
-        int group = pair / PairsPerGroup, block = pair % PairsPerGroup * 2, blocks = Math.Min(2, blocksPerGroup - block);
+        int group = pair / PairsPerGroup, block = pair % PairsPerGroup * 2, blocks = Math.Min(2 * count, blocksPerGroup - block);
         int inGroup = Math.Min(perGroupOut - block * 16, blocks * 16);
         return (group * perGroupOut + block * 16, blocks, inGroup - (blocks - 1) * 16);
     }
 
-    private long GroupWeightBytes => (long)PairsPerGroup * 2 * 64 * runQuads * runStarts.Length;
+    private int PairWeightBytes => checked(2 * 64 * runQuads * runStarts.Length);
+
+    private long GroupWeightBytes => (long)PairsPerGroup * PairWeightBytes;
 
     /// <summary>[group][pair][run][quad][block][channel][4], zero behind the ends.</summary>
     private sbyte* Pack(bool rows, int runBytes)
@@ -191,8 +198,8 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         int kh = g.Kernel[0], kw = g.Kernel[1], perGroup = problem.ChannelsPerGroup;
         for (int pair = 0; pair < PairsPerGroup * g.Groups; pair++)
         {
-            (int first, int blocks, int last) = Channels(pair);
-            sbyte* to = packed + (pair / PairsPerGroup) * GroupWeightBytes + (long)(pair % PairsPerGroup) * 2 * 64 * runQuads * runStarts.Length;
+            (int first, int blocks, int last) = Channels(pair, 1);
+            sbyte* to = packed + (pair / PairsPerGroup) * GroupWeightBytes + (long)(pair % PairsPerGroup) * PairWeightBytes;
             for (int run = 0; run < runStarts.Length; run++)
             {
                 for (int k = 0; k < runBytes; k++)
@@ -200,7 +207,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
                     int tapH = rows ? run : run / kw, tapW = rows ? k / perGroup : run % kw, channel = k % perGroup;
                     for (int c = 0; c < (blocks - 1) * 16 + last; c++)
                     {
-                        long at = ((((long)run * runQuads + k / 4) * blocks + c / 16) * 16 + c % 16) * 4 + k % 4;
+                        long at = ((((long)run * runQuads + k / 4) * 2 + c / 16) * 16 + c % 16) * 4 + k % 4;
                         to[at] = w[((first + c) * perGroup + channel) * kh * kw + tapH * kw + tapW];
                     }
                 }
@@ -255,7 +262,10 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
 
         public int InputStep { get; } = inputStep;
 
-        public ConvTileCode?[] Codes { get; } = new ConvTileCode?[2 * 17];
+        /// <summary>Pairs of channel blocks that go with so many pixels.</summary>
+        public int PairsAtOnce { get; } = ConvTileCode.BlocksFor(offsets.Length) / 2;
+
+        public ConvTileCode?[] Codes { get; } = new ConvTileCode?[8 * 17];
     }
 
     /// <summary>Equal tiles one behind the other, from an output row and column on.</summary>

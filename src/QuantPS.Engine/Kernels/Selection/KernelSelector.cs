@@ -25,6 +25,7 @@ public static class KernelSelector
 
     internal static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<LinearProblem, LinearKernel?> Make)[] LinearLadder =
     [
+        (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedLinear.TryCreate),
         (KernelTier.Vector, cpu => cpu.AvxVnni, p => new VectorLinear<AvxVnniDotProduct>(p)),
         (KernelTier.Vector, cpu => cpu.Avx2, p => new VectorLinear<Avx2DotProduct>(p)),
         (KernelTier.Vector, cpu => cpu.Vector128, p => new VectorLinear<PortableDotProduct>(p)),
