@@ -19,26 +19,15 @@ internal static class ConvBenchmark
 
     public static int Run(string[] args)
     {
-        List<ConvShape> shapes = [];
-        int[] threads = [1];
-        string? json = null;
-        for (int i = 0; i + 1 < args.Length; i += 2)
-        {
-            switch (args[i])
-            {
-                case "--shape": shapes.Add(ConvShape.Parse(args[i + 1])); break;
-                case "--threads": threads = [.. args[i + 1].Split(',').Select(int.Parse)]; break;
-                case "--json": json = args[i + 1]; break;
-                default: throw new ArgumentException($"conv has no option '{args[i]}'. Known: --shape N,C,H,W,O,K,S,P,G, --threads 1,2, --json FILE.");
-            }
-        }
+        BenchmarkOptions options = BenchmarkOptions.Parse("conv", args, "N,C,H,W,O,K,S,P,G");
+        IReadOnlyList<ConvShape> shapes = options.Shapes.Count > 0 ? [.. options.Shapes.Select(ConvShape.Parse)] : ConvShapes.All;
         double peak = VnniPeak.Measure();
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"VNNI peak {peak / 1e9:F0} GMAC/s a thread"));
         Console.WriteLine("shape N,C,H,W,O,K,S,P,G       threads        us  ort nchw  ort nhwc  ratio   peak  equal  kernel");
         List<Row> rows = [];
-        foreach (int t in threads)
+        foreach (int t in options.Threads)
         {
-            foreach (ConvShape shape in shapes.Count > 0 ? shapes : ConvShapes.All)
+            foreach (ConvShape shape in shapes)
             {
                 Row row = Measure(shape, t, peak);
                 rows.Add(row);
@@ -46,11 +35,14 @@ internal static class ConvBenchmark
                     $"{row.shape,-30}{row.threads,7}{row.us,10:F1}{row.ort_nchw_us,10:F1}{row.ort_nhwc_us,10:F1}{row.ratio,7:F2}{row.peak_share,7:P0}{(row.equal ? "    yes" : "     NO")}  {row.kernel}"));
             }
         }
-        double[] ratios = [.. rows.Where(r => ConvShape.Parse(r.shape).Macs >= 1_000_000).Select(r => r.ratio)];
-        if (ratios.Length > 0)
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"geometric mean of the ratio, shapes of 1 MMAC and more: {Math.Exp(ratios.Average(Math.Log)):F2}; smallest {ratios.Min():F2}"));
-        if (json is not null)
-            File.WriteAllText(json, JsonSerializer.Serialize(rows, new JsonSerializerOptions { WriteIndented = true }));
+        foreach (IGrouping<int, Row> group in rows.Where(r => ConvShape.Parse(r.shape).Macs >= 1_000_000).GroupBy(r => r.threads))
+        {
+            double[] ratios = [.. group.Select(r => r.ratio)];
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"{group.Key} thread(s), {ratios.Length} shapes of 1 MMAC and more: geometric mean of the ratio {Math.Exp(ratios.Average(Math.Log)):F2}, smallest {ratios.Min():F2}"));
+        }
+        if (options.Json is not null)
+            File.WriteAllText(options.Json, JsonSerializer.Serialize(rows, new JsonSerializerOptions { WriteIndented = true }));
         return rows.TrueForAll(r => r.equal) ? 0 : 1;
     }
 

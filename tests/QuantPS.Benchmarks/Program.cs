@@ -3,6 +3,7 @@ using QuantPS.Benchmarks;
 Dictionary<string, Func<string[], int>> benchmarks = new(StringComparer.OrdinalIgnoreCase)
 {
     ["conv"] = ConvBenchmark.Run,
+    ["linear"] = LinearBenchmark.Run,
     ["observers"] = _ => ObserversBenchmark.Run(),
 };
 if (args is [string name, .. string[] options] && benchmarks.TryGetValue(name, out Func<string[], int>? run))
