@@ -110,14 +110,17 @@ public class KernelEqualityTests
     [InlineData(null, false, true, true, true, "vector-conv-im2col-4x2-avxvnni")]
     [InlineData(null, false, false, true, true, "vector-conv-im2col-4x2-avx2")]
     [InlineData(null, false, false, false, true, "vector-conv-im2col-4x2-vector128")]
+    [InlineData(null, false, false, false, true, "vector-conv-im2col-4x2-armdp", true)]
+    [InlineData("vector", false, false, false, true, "vector-conv-im2col-4x2-armdp", true)]
+    [InlineData("reference", false, false, false, true, "reference-conv", true)]
     [InlineData(null, false, false, false, false, "reference-conv")]
     [InlineData("reference", true, true, true, true, "reference-conv")]
     [InlineData("vector", true, true, true, true, "vector-conv-im2col-4x2-avxvnni")]
     [InlineData("Vector", false, false, true, true, "vector-conv-im2col-4x2-avx2")]
-    public void Ladder_is_a_function_of_cpu_and_force(string? forced, bool vnni512, bool vnni, bool avx2, bool vector128, string expected)
+    public void Ladder_is_a_function_of_cpu_and_force(string? forced, bool vnni512, bool vnni, bool avx2, bool vector128, string expected, bool armDp = false)
     {
         (ConvProblem problem, _) = Dense();
-        Assert.Equal(expected, KernelSelector.Select(problem, new CpuFeatures(vnni512, vnni, avx2, vector128), KernelSelector.Forced(forced)).Name);
+        Assert.Equal(expected, KernelSelector.Select(problem, new CpuFeatures(vnni512, vnni, avx2, vector128, armDp), KernelSelector.Forced(forced)).Name);
     }
 
     [Theory]
