@@ -11,7 +11,8 @@ internal sealed class SweepNumbers
 {
     public SweepNumbers(Random random, int outputs, int depth, int inputBytes, bool wildScales)
     {
-        Threads = random.Next(4) == 0 ? 2 : 1;
+        // Few with two: where cores are busy, waiting for the other thread takes longer than the case itself.
+        Threads = random.Next(10) == 0 ? 2 : 1;
         Data = random.Next(4);
         Input = Bytes(random, inputBytes, [0, 255]);
         Weight = (sbyte[])(Array)Bytes(random, outputs * depth, [0x7F, 0x80]);
@@ -26,6 +27,9 @@ internal sealed class SweepNumbers
         InputZeroPoint = random.Next(4) == 0 ? random.GetItems([0, 128, 255], 1)[0] : random.Next(256);
         InputFlip = random.Next(3) == 0 ? (byte)0x80 : (byte)0;
         Requantizer = RandomRequantizer(random, outputs, depth, wildScales);
+        (InputSide, PackedSide, OutputSide) = (Side(), Side(), Side());
+
+        GuardSide Side() => (GuardSide)random.Next(2);
     }
 
     /// <summary>Threads that the kernel may use.</summary>
@@ -45,6 +49,15 @@ internal sealed class SweepNumbers
     public byte InputFlip { get; }
 
     public Requantizer Requantizer { get; }
+
+    /// <summary>Which end of the input touches its guard page.</summary>
+    public GuardSide InputSide { get; }
+
+    /// <inheritdoc cref="InputSide"/>
+    public GuardSide PackedSide { get; }
+
+    /// <inheritdoc cref="InputSide"/>
+    public GuardSide OutputSide { get; }
 
     public override string ToString()
     {
