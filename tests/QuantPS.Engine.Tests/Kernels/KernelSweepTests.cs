@@ -160,7 +160,12 @@ public sealed class KernelSweepTests : IDisposable
             output.GetSpan()[i] = (byte)~expected[i];
         Remember(what);
         KernelThreads.Count = numbers.Threads;
-        run(kernel, input.Memory, output.Memory);
+        // Kernels may pack more when they see the first input's size.
+        guards.During(() =>
+        {
+            run(kernel, input.Memory, output.Memory);
+            return true;
+        });
         Span<byte> actual = output.GetSpan();
         int same = actual.CommonPrefixLength(expected);
         if (same < expected.Length)
