@@ -123,6 +123,7 @@ internal sealed class ConvCase
     {
         ["output channels"] = (3500, (c, r, i) => c.Shape(r, 1, r.Next(1, 33), OutputCounts[i % OutputCounts.Length], Pick(r, [[1, 1], [3, 3], [1, 3], [2, 2]]), [r.Next(1, 5), r.Next(1, 9)])),
         ["pixels"] = (3600, (c, r, i) => c.Shape(r, 1, r.Next(1, 13), r.Next(1, 49), Pick(r, Kernels), [i % 3 == 0 ? r.Next(1, 20) : r.Next(1, 4), 1 + i / 3 % 60])),
+        ["pointwise"] = (1500, (c, r, i) => c.Shape(r, 1, r.Next(1, 70), OutputCounts[r.Next(OutputCounts.Length)], [1, 1], [r.Next(1, 8), 1 + i % 40], plain: true)),
         ["depth"] = (3360, (c, r, i) => c.Shape(r, 1, 1 + i / Kernels.Length % 70, r.Next(1, 20), Kernels[i % Kernels.Length], [r.Next(1, 4), r.Next(1, 5)])),
         ["groups"] = (2500, (c, r, i) => c.Shape(r, r.Next(2, 7), 1 + i % 20, r.Next(1, r.Next(1, 50)), Pick(r, Kernels), [r.Next(1, 6), r.Next(1, 17)])),
         ["depthwise"] = (5000, (c, r, i) => c.Shape(r, 1 + i % 200, 1, r.Next(12) == 0 ? 2 : 1, Pick(r, [.. Kernels, .. OddKernels]), [r.Next(1, r.Next(2, 20)), r.Next(1, r.Next(2, 30))])),
@@ -200,11 +201,11 @@ internal sealed class ConvCase
         Shape(r, groups, kind == 0 ? 1 : r.Next(1, 40), kind == 0 ? r.Next(1, 3) : r.Next(1, 40), kernel, output);
     }
 
-    /// <summary>An input size for a wanted output size; sizes shrink, the last dimension last, until the case is small enough.</summary>
-    private void Shape(Random r, int groups, int perGroup, int outputsPerGroup, int[] kernel, int[] output, long mostProducts = MostProducts)
+    /// <summary>An input size for a wanted output size; sizes shrink, the last dimension last, until the case is small enough. Plain: stride 1, no padding.</summary>
+    private void Shape(Random r, int groups, int perGroup, int outputsPerGroup, int[] kernel, int[] output, long mostProducts = MostProducts, bool plain = false)
     {
-        int[] stride = Draw(_ => r.Next(2) == 0 ? 1 : r.Next(1, 4)), dilation = Draw(_ => r.Next(2) == 0 ? 1 : r.Next(1, 4));
-        bool padded = r.Next(3) > 0, asymmetric = r.Next(2) == 0;
+        int[] stride = Draw(_ => plain || r.Next(2) == 0 ? 1 : r.Next(1, 4)), dilation = Draw(_ => r.Next(2) == 0 ? 1 : r.Next(1, 4));
+        bool padded = !plain && r.Next(3) > 0, asymmetric = r.Next(2) == 0;
         int[] before = Draw(d => padded ? r.Next(0, kernel[d] + 1) : 0), after = Draw(d => asymmetric && padded ? r.Next(0, kernel[d] + 1) : before[d]);
         Batch = r.Next(1, 4);
         long Products() => (long)Batch * groups * outputsPerGroup * perGroup * Product(kernel) * Product(output);
