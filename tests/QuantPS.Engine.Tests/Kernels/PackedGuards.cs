@@ -13,8 +13,8 @@ internal sealed class PackedGuards(GuardSide side) : IDisposable
     /// <summary>False where something wrote around the pieces.</summary>
     public bool Intact => all.TrueForAll(m => m.Intact);
 
-    /// <summary>What <paramref name="make"/> packs is guarded, and read-only once it is done.</summary>
-    public T During<T>(Func<T> make)
+    /// <summary>What <paramref name="action"/> packs on this thread is guarded, and read-only once it is done.</summary>
+    public T During<T>(Func<T> action)
     {
         PackedMemory.Source = bytes =>
         {
@@ -24,7 +24,7 @@ internal sealed class PackedGuards(GuardSide side) : IDisposable
         };
         try
         {
-            return make();
+            return action();
         }
         finally
         {

@@ -11,7 +11,8 @@ internal sealed class SweepNumbers
 {
     public SweepNumbers(Random random, int outputs, int depth, int inputBytes, bool wildScales)
     {
-        Threads = random.Next(4) == 0 ? 2 : 1;
+        // Few with two: where cores are busy, waiting for the other thread takes longer than the case itself.
+        Threads = random.Next(10) == 0 ? 2 : 1;
         Data = random.Next(4);
         Input = Bytes(random, inputBytes, [0, 255]);
         Weight = (sbyte[])(Array)Bytes(random, outputs * depth, [0x7F, 0x80]);
@@ -26,6 +27,9 @@ internal sealed class SweepNumbers
         InputZeroPoint = random.Next(4) == 0 ? random.GetItems([0, 128, 255], 1)[0] : random.Next(256);
         InputFlip = random.Next(3) == 0 ? (byte)0x80 : (byte)0;
         Requantizer = RandomRequantizer(random, outputs, depth, wildScales);
+        (InputSide, PackedSide, OutputSide) = (Side(), Side(), Side());
+
+        GuardSide Side() => (GuardSide)random.Next(2);
     }
 
     /// <summary>Threads that the kernel may use.</summary>
@@ -45,6 +49,15 @@ internal sealed class SweepNumbers
     public byte InputFlip { get; }
 
     public Requantizer Requantizer { get; }
+
+    /// <summary>Which end of the input touches its guard page.</summary>
+    public GuardSide InputSide { get; }
+
+    /// <inheritdoc cref="InputSide"/>
+    public GuardSide PackedSide { get; }
+
+    /// <inheritdoc cref="InputSide"/>
+    public GuardSide OutputSide { get; }
 
     public override string ToString()
     {
@@ -94,10 +107,13 @@ internal sealed class SweepNumbers
 /// <summary>A convolution of the sweep: a function of its stratum and its index, so that a failed one can be had again.</summary>
 internal sealed class ConvCase
 {
-    // Products of one case: the reference takes about a millisecond for them.
-    private const long MostProducts = 300_000;
+    // Products of one case: the reference takes about a millisecond for the usual ones.
+    private const long MostProducts = 300_000, MostOfLarge = 20_000_000;
 
     private static readonly int[][] Kernels = [[1, 1], [3, 3], [5, 5], [7, 7], [1, 3], [3, 1]];
+
+    // For depthwise kernels, which take four columns at a time: fewer, as many, and as many as they take at all.
+    private static readonly int[][] OddKernels = [[2, 2], [4, 4], [9, 1], [2, 9], [1, 32], [1, 33]];
 
     // All from 1 to 70, which holds every remainder of 16 and of 32, and the neighbours of further multiples of 16.
     private static readonly int[] OutputCounts = [.. Enumerable.Range(1, 70), .. from m in Enumerable.Range(5, 8) from d in new[] { -1, 0, 1 } select m * 16 + d];
@@ -105,15 +121,17 @@ internal sealed class ConvCase
     /// <summary>Parts of the sweep: what varies systematically in each (the index walks through it), the rest being random.</summary>
     public static readonly IReadOnlyDictionary<string, (int Count, Action<ConvCase, Random, int> Draw)> Strata = new Dictionary<string, (int, Action<ConvCase, Random, int>)>
     {
-        ["output channels"] = (4500, (c, r, i) => c.Shape(r, 1, r.Next(1, 33), OutputCounts[i % OutputCounts.Length], Pick(r, [[1, 1], [3, 3], [1, 3], [2, 2]]), [r.Next(1, 5), r.Next(1, 9)])),
-        ["pixels"] = (4500, (c, r, i) => c.Shape(r, 1, r.Next(1, 13), r.Next(1, 49), Pick(r, Kernels), [i % 3 == 0 ? r.Next(1, 20) : r.Next(1, 4), 1 + i / 3 % 60])),
-        ["depth"] = (4000, (c, r, i) => c.Shape(r, 1, 1 + i / Kernels.Length % 70, r.Next(1, 20), Kernels[i % Kernels.Length], [r.Next(1, 4), r.Next(1, 5)])),
-        ["groups"] = (3500, (c, r, i) => c.Shape(r, r.Next(2, 7), 1 + i % 20, r.Next(1, r.Next(1, 50)), Pick(r, Kernels), [r.Next(1, 6), r.Next(1, 17)])),
-        ["depthwise"] = (5000, (c, r, i) => c.Shape(r, 1 + i % 200, 1, r.Next(12) == 0 ? 2 : 1, Pick(r, [.. Kernels, [2, 2], [4, 4], [1, 9]]), [r.Next(1, 7), r.Next(1, 10)])),
-        ["one dimension"] = (1500, (c, r, i) => c.Any(r, [r.Next(1, 8)], [1 + i % 70])),
-        ["three dimensions"] = (1500, (c, r, _) => c.Any(r, [r.Next(1, 4), r.Next(1, 4), r.Next(1, 4)], [r.Next(1, 4), r.Next(1, 4), r.Next(1, 6)])),
-        ["anything"] = (2500, (c, r, _) => c.Any(r, [r.Next(1, 8), r.Next(1, 8)], [r.Next(1, 12), r.Next(1, 12)])),
-        ["wild scales"] = (3000, (c, r, _) => c.Any(r, [r.Next(1, 4), r.Next(1, 4)], [r.Next(1, 5), r.Next(1, 5)])),
+        ["output channels"] = (3500, (c, r, i) => c.Shape(r, 1, r.Next(1, 33), OutputCounts[i % OutputCounts.Length], Pick(r, [[1, 1], [3, 3], [1, 3], [2, 2]]), [r.Next(1, 5), r.Next(1, 9)])),
+        ["pixels"] = (3600, (c, r, i) => c.Shape(r, 1, r.Next(1, 13), r.Next(1, 49), Pick(r, Kernels), [i % 3 == 0 ? r.Next(1, 20) : r.Next(1, 4), 1 + i / 3 % 60])),
+        ["pointwise"] = (1500, (c, r, i) => c.Shape(r, 1, r.Next(1, 70), OutputCounts[r.Next(OutputCounts.Length)], [1, 1], [r.Next(1, 8), 1 + i % 40], plain: true)),
+        ["depth"] = (3360, (c, r, i) => c.Shape(r, 1, 1 + i / Kernels.Length % 70, r.Next(1, 20), Kernels[i % Kernels.Length], [r.Next(1, 4), r.Next(1, 5)])),
+        ["groups"] = (2500, (c, r, i) => c.Shape(r, r.Next(2, 7), 1 + i % 20, r.Next(1, r.Next(1, 50)), Pick(r, Kernels), [r.Next(1, 6), r.Next(1, 17)])),
+        ["depthwise"] = (5000, (c, r, i) => c.Shape(r, 1 + i % 200, 1, r.Next(12) == 0 ? 2 : 1, Pick(r, [.. Kernels, .. OddKernels]), [r.Next(1, r.Next(2, 20)), r.Next(1, r.Next(2, 30))])),
+        ["one dimension"] = (1200, (c, r, i) => c.Any(r, [r.Next(1, 8)], [1 + i % 70])),
+        ["three dimensions"] = (1200, (c, r, _) => c.Any(r, [r.Next(1, 4), r.Next(1, 4), r.Next(1, 4)], [r.Next(1, 4), r.Next(1, 4), r.Next(1, 6)])),
+        ["anything"] = (2000, (c, r, _) => c.Any(r, [r.Next(1, 8), r.Next(1, 8)], [r.Next(1, 12), r.Next(1, 12)])),
+        ["large"] = (60, (c, r, i) => c.Shape(r, i % 2 == 0 ? r.Next(200, 700) : r.Next(1, 3), i % 2 == 0 ? 1 : r.Next(30, 150), i % 2 == 0 ? 1 : r.Next(30, 150), Pick(r, Kernels), [r.Next(10, 60), r.Next(10, 60)], MostOfLarge)),
+        ["wild scales"] = (2100, (c, r, _) => c.Any(r, [r.Next(1, 4), r.Next(1, 4)], [r.Next(1, 5), r.Next(1, 5)])),
     };
 
     private readonly string stratum;
@@ -183,17 +201,17 @@ internal sealed class ConvCase
         Shape(r, groups, kind == 0 ? 1 : r.Next(1, 40), kind == 0 ? r.Next(1, 3) : r.Next(1, 40), kernel, output);
     }
 
-    /// <summary>An input size for a wanted output size; sizes shrink, the last dimension last, until the case is small enough.</summary>
-    private void Shape(Random r, int groups, int perGroup, int outputsPerGroup, int[] kernel, int[] output)
+    /// <summary>An input size for a wanted output size; sizes shrink, the last dimension last, until the case is small enough. Plain: stride 1, no padding.</summary>
+    private void Shape(Random r, int groups, int perGroup, int outputsPerGroup, int[] kernel, int[] output, long mostProducts = MostProducts, bool plain = false)
     {
-        int[] stride = Draw(_ => r.Next(2) == 0 ? 1 : r.Next(1, 4)), dilation = Draw(_ => r.Next(2) == 0 ? 1 : r.Next(1, 4));
-        bool padded = r.Next(3) > 0, asymmetric = r.Next(2) == 0;
+        int[] stride = Draw(_ => plain || r.Next(2) == 0 ? 1 : r.Next(1, 4)), dilation = Draw(_ => r.Next(2) == 0 ? 1 : r.Next(1, 4));
+        bool padded = !plain && r.Next(3) > 0, asymmetric = r.Next(2) == 0;
         int[] before = Draw(d => padded ? r.Next(0, kernel[d] + 1) : 0), after = Draw(d => asymmetric && padded ? r.Next(0, kernel[d] + 1) : before[d]);
         Batch = r.Next(1, 4);
         long Products() => (long)Batch * groups * outputsPerGroup * perGroup * Product(kernel) * Product(output);
         for (int d = -1; d < output.Length; d++)
         {
-            while (Products() > MostProducts && (d < 0 ? Batch : output[d]) > 1)
+            while (Products() > mostProducts && (d < 0 ? Batch : output[d]) > 1)
                 _ = d < 0 ? Batch-- : output[d]--;
         }
         Spatial = new int[kernel.Length];
@@ -220,7 +238,7 @@ internal sealed class ConvCase
 /// <summary>A linear layer of the sweep.</summary>
 internal sealed class LinearCase
 {
-    public const int Count = 4000;
+    public const int Count = 3000;
 
     private readonly int index;
 

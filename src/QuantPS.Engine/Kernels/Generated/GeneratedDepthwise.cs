@@ -1,6 +1,4 @@
 using System.Numerics;
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics.Requantization;
 
@@ -64,8 +62,9 @@ internal sealed unsafe class GeneratedDepthwise : ConvKernel, IDisposable
         Shape s = ShapeFor(inputSpatial[0], inputSpatial[1]);
         using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin();
         KernelThreads.Split(batch * s.Bands.Length, new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer));
-        // The finalizer frees the weights, and the code that reads them holds no reference to this object.
+        // Finalizers free the weights and the row outside, and the code that reads them holds no reference to these objects.
         GC.KeepAlive(this);
+        GC.KeepAlive(s);
     }
 
     private readonly struct Work(GeneratedDepthwise conv, Shape shape, byte* input, byte* output) : IKernelWork
@@ -186,7 +185,7 @@ internal sealed unsafe class GeneratedDepthwise : ConvKernel, IDisposable
     /// <summary>How images of one size are cut into bands.</summary>
     private sealed class Shape
     {
-        private readonly byte[] outsideRow;
+        private readonly PackedMemory outsideRow;
 
         public Shape(GeneratedDepthwise conv, int height, int width, int threads)
         {
@@ -194,8 +193,8 @@ internal sealed unsafe class GeneratedDepthwise : ConvKernel, IDisposable
             int[] outSize = g.OutputSize([height, width]);
             (InHeight, InWidth, OutHeight, OutWidth, Threads) = (height, width, outSize[0], outSize[1], threads);
             Padding = (byte)(conv.problem.InputZeroPoint ^ conv.problem.InputFlip);
-            outsideRow = GC.AllocateUninitializedArray<byte>(width * conv.channels, pinned: true);
-            outsideRow.AsSpan().Fill(Padding);
+            outsideRow = new PackedMemory((long)width * conv.channels);
+            new Span<byte>(outsideRow.Address, width * conv.channels).Fill(Padding);
             int most = DepthwiseTileCode.MostRows(g.Kernel[0], g.Dilation[0], g.Stride[0]), bands = Math.Max((OutHeight + most - 1) / most, Math.Min(OutHeight, threads)), least = OutHeight / bands, more = OutHeight % bands;
             Bands = [.. Enumerable.Range(0, bands).Select(i => i < more ? new Band(i * (least + 1), least + 1) : new Band(more * (least + 1) + (i - more) * least, least))];
             Stretches = Cut(g, width, OutWidth, most);
@@ -222,7 +221,7 @@ internal sealed unsafe class GeneratedDepthwise : ConvKernel, IDisposable
         public byte Padding { get; }
 
         /// <summary>A row of them.</summary>
-        public byte* OutsideRow => (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(outsideRow));
+        public byte* OutsideRow => outsideRow.Address;
 
         public Band[] Bands { get; }
 

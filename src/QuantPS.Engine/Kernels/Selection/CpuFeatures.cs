@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 
 namespace QuantPS.Engine.Kernels.Selection;
@@ -8,14 +9,16 @@ namespace QuantPS.Engine.Kernels.Selection;
 /// <param name="AvxVnni">VPDPBUSD on 256 bits: four 8-bit products added to an int32, without saturation.</param>
 /// <param name="Avx2">256-bit integers.</param>
 /// <param name="Vector128">Any 128-bit vectors (SSE2, Arm64 NEON).</param>
-public readonly record struct CpuFeatures(bool Avx512Vnni, bool AvxVnni, bool Avx2, bool Vector128)
+/// <param name="ArmDp">SDOT of Arm64: four signed 8-bit products added to an int32.</param>
+public readonly record struct CpuFeatures(bool Avx512Vnni, bool AvxVnni, bool Avx2, bool Vector128, bool ArmDp = false)
 {
     /// <summary>The CPU that this process runs on.</summary>
     public static CpuFeatures Current { get; } = new(
         HasAvx512Vnni(),
         System.Runtime.Intrinsics.X86.AvxVnni.IsSupported,
         System.Runtime.Intrinsics.X86.Avx2.IsSupported,
-        System.Runtime.Intrinsics.Vector128.IsHardwareAccelerated);
+        System.Runtime.Intrinsics.Vector128.IsHardwareAccelerated,
+        Dp.IsSupported);
 
     /// <summary>CPUID leaf 7, ECX bit 11; and .NET's own word for it that AVX-512 (F, BW, VL) is there, enabled by the system, and not switched off.</summary>
     private static bool HasAvx512Vnni() =>

@@ -19,6 +19,7 @@ public static class KernelSelector
         (KernelTier.Vector, cpu => cpu.Vector128, VectorDepthwise.TryCreate),
         (KernelTier.Vector, cpu => cpu.AvxVnni, VectorConv<AvxVnniDotProduct>.TryCreate),
         (KernelTier.Vector, cpu => cpu.Avx2, VectorConv<Avx2DotProduct>.TryCreate),
+        (KernelTier.Vector, cpu => cpu.ArmDp, VectorConv<ArmDotProduct>.TryCreate),
         (KernelTier.Vector, cpu => cpu.Vector128, VectorConv<PortableDotProduct>.TryCreate),
         (KernelTier.Reference, _ => true, p => new ReferenceConv(p)),
     ];
@@ -28,6 +29,7 @@ public static class KernelSelector
         (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedLinear.TryCreate),
         (KernelTier.Vector, cpu => cpu.AvxVnni, p => new VectorLinear<AvxVnniDotProduct>(p)),
         (KernelTier.Vector, cpu => cpu.Avx2, p => new VectorLinear<Avx2DotProduct>(p)),
+        (KernelTier.Vector, cpu => cpu.ArmDp, p => new VectorLinear<ArmDotProduct>(p)),
         (KernelTier.Vector, cpu => cpu.Vector128, p => new VectorLinear<PortableDotProduct>(p)),
         (KernelTier.Reference, _ => true, p => new ReferenceLinear(p)),
     ];

@@ -5,7 +5,7 @@ namespace QuantPS.Engine.Kernels.Vector;
 
 /// <summary>Dot products of rows of bytes: four activation rows with two weight rows at once.</summary>
 /// <remarks>Rows are padded to <see cref="Step"/> bytes with zero weights, so that no row has a remainder. Scalar equivalent of one result:
-/// sum over k of x[k] * w[k].</remarks>
+/// sum over k of (x[k] - offset) * w[k], where offset is <see cref="IDotProduct.InputOffset"/>.</remarks>
 internal static class DotTile<TDot> where TDot : struct, IDotProduct
 {
     /// <summary>Bytes of a vector; row lengths are multiples of it.</summary>
@@ -14,7 +14,7 @@ internal static class DotTile<TDot> where TDot : struct, IDotProduct
     /// <summary>Activation rows of a tile.</summary>
     public const int Rows = 4;
 
-    /// <summary>sums[r] and sums[Rows + r]: row r of x with the first and the second row of w.</summary>
+    /// <summary>sums[r] and sums[Rows + r]: row r of x with the first and the second row of w; x less <see cref="IDotProduct.InputOffset"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static unsafe void FourByTwo(ref byte x, sbyte* w0, sbyte* w1, int length, Span<int> sums)
     {
@@ -58,12 +58,12 @@ internal static class DotTile<TDot> where TDot : struct, IDotProduct
 }
 
 /// <summary>Weights of a layer as rows of padded bytes, with what folds the zero points into the sums.</summary>
-/// <remarks>sum (x - z_x)(w - z_w) = sum x*w - z_x * sum w - z_w * sum x + K * z_x * z_w.</remarks>
+/// <remarks>sum (x - z_x)(w - z_w) = sum (x - offset)*w + (offset - z_x) * sum w - z_w * sum x + K * z_x * z_w, all of it exact in int32 with wrap-around.</remarks>
 internal sealed unsafe class PackedRows : IDisposable
 {
     private readonly PackedMemory rows;
 
-    public PackedRows(ReadOnlySpan<sbyte> weight, int outputs, int[] zeroPoints, int inputZeroPoint, int step)
+    public PackedRows(ReadOnlySpan<sbyte> weight, int outputs, int[] zeroPoints, int inputZeroPoint, int step, int inputOffset)
     {
         Depth = weight.Length / outputs;
         Length = (Depth + step - 1) / step * step;
@@ -77,7 +77,7 @@ internal sealed unsafe class PackedRows : IDisposable
             int sum = 0;
             foreach (sbyte w in row)
                 sum += w;
-            Offsets[o] = unchecked(-inputZeroPoint * sum + Depth * inputZeroPoint * zeroPoints[o]);
+            Offsets[o] = unchecked((inputOffset - inputZeroPoint) * sum + Depth * inputZeroPoint * zeroPoints[o]);
         }
         ZeroPoints = [.. zeroPoints, 0];
         NeedsInputSums = zeroPoints.Any(z => z != 0);
@@ -89,7 +89,7 @@ internal sealed unsafe class PackedRows : IDisposable
     /// <summary>Bytes of a row, with padding.</summary>
     public int Length { get; }
 
-    /// <summary>What is added to the sum of x*w, per output channel.</summary>
+    /// <summary>What is added to the sum of (x - offset)*w, per output channel.</summary>
     public int[] Offsets { get; }
 
     /// <summary>Weight zero points, per output channel.</summary>

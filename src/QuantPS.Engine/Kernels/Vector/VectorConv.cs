@@ -19,7 +19,7 @@ internal sealed unsafe class VectorConv<TDot> : ConvKernel, IDisposable where TD
     private VectorConv(ConvProblem problem)
     {
         this.problem = problem;
-        weights = new PackedRows(problem.Weight.Span, problem.OutputChannels, problem.WeightZeroPoints, problem.InputZeroPoint, DotTile<TDot>.Step);
+        weights = new PackedRows(problem.Weight.Span, problem.OutputChannels, problem.WeightZeroPoints, problem.InputZeroPoint, DotTile<TDot>.Step, TDot.InputOffset);
     }
 
     public override string Name => $"vector-conv-im2col-4x2-{TDot.Isa}";

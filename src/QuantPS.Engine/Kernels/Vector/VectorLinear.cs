@@ -11,7 +11,7 @@ internal sealed unsafe class VectorLinear<TDot> : LinearKernel, IDisposable wher
     public VectorLinear(LinearProblem problem)
     {
         this.problem = problem;
-        weights = new PackedRows(problem.Weight.Span, problem.OutputFeatures, problem.WeightZeroPoints, problem.InputZeroPoint, DotTile<TDot>.Step);
+        weights = new PackedRows(problem.Weight.Span, problem.OutputFeatures, problem.WeightZeroPoints, problem.InputZeroPoint, DotTile<TDot>.Step, TDot.InputOffset);
     }
 
     public override string Name => $"vector-linear-4x2-{TDot.Isa}";

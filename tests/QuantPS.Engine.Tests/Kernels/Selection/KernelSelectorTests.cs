@@ -1,0 +1,98 @@
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
+using QuantPS.Engine.Kernels.Selection;
+using QuantPS.Engine.Layers;
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Numerics.Engines;
+using QuantPS.Engine.Numerics.Requantization;
+
+namespace QuantPS.Engine.Tests.Kernels.Selection;
+
+/// <summary>Which kernel a problem gets. That all of them compute the same is the affair of <see cref="KernelSweepTests"/>.</summary>
+public class KernelSelectorTests
+{
+    [Theory]
+    [InlineData(null, true, true, true, true, "generated-conv-nhwc-14x32-avx512vnni")]
+    [InlineData("generated", true, true, true, true, "generated-conv-nhwc-14x32-avx512vnni")]
+    [InlineData("generated", false, true, true, true, "vector-conv-im2col-4x2-avxvnni")]
+    [InlineData(null, false, true, true, true, "vector-conv-im2col-4x2-avxvnni")]
+    [InlineData(null, false, false, true, true, "vector-conv-im2col-4x2-avx2")]
+    [InlineData(null, false, false, false, true, "vector-conv-im2col-4x2-vector128")]
+    [InlineData(null, false, false, false, true, "vector-conv-im2col-4x2-armdp", true)]
+    [InlineData("vector", false, false, false, true, "vector-conv-im2col-4x2-armdp", true)]
+    [InlineData("reference", false, false, false, true, "reference-conv", true)]
+    [InlineData(null, false, false, false, false, "reference-conv")]
+    [InlineData("reference", true, true, true, true, "reference-conv")]
+    [InlineData("vector", true, true, true, true, "vector-conv-im2col-4x2-avxvnni")]
+    [InlineData("Vector", false, false, true, true, "vector-conv-im2col-4x2-avx2")]
+    public void Ladder_is_a_function_of_cpu_and_force(string? forced, bool vnni512, bool vnni, bool avx2, bool vector128, string expected, bool armDp = false)
+    {
+        var cpu = new CpuFeatures(vnni512, vnni, avx2, vector128, armDp);
+        Assert.Equal(expected, KernelSelector.Select(Conv(outputs: 16, perGroup: 16, groups: 1), cpu, KernelSelector.Forced(forced)).Name);
+    }
+
+    [Theory]
+    [InlineData(8, 1, true, "generated-depthwise-nhwc-64-avx512vnni")]
+    [InlineData(32, 1, false, "vector-depthwise-nhwc-16")]
+    [InlineData(8, 1, false, "reference-conv")] // too few channels for a vector of 16, too few products for im2col
+    [InlineData(8, 2, true, "reference-conv")] // two output channels a group: neither depthwise nor deep
+    public void Ladder_for_shallow_convolutions(int groups, int outputsPerGroup, bool vnni512, string expected)
+    {
+        var cpu = new CpuFeatures(vnni512, true, true, true);
+        Assert.Equal(expected, KernelSelector.Select(Conv(groups * outputsPerGroup, perGroup: 1, groups), cpu, null).Name);
+    }
+
+    [Theory]
+    [InlineData(null, true, true, false, "vector-linear-4x2-avxvnni")]
+    [InlineData(null, false, true, false, "vector-linear-4x2-avx2")]
+    [InlineData(null, false, false, true, "vector-linear-4x2-armdp")]
+    [InlineData(null, false, false, false, "vector-linear-4x2-vector128")]
+    [InlineData("reference", true, true, true, "reference-linear")]
+    public void Ladder_for_linear_layers(string? forced, bool vnni, bool avx2, bool armDp, string expected)
+    {
+        var problem = new LinearProblem
+        {
+            Weight = new sbyte[16 * 16],
+            WeightZeroPoints = new int[16],
+            OutputFeatures = 16,
+            InputFeatures = 16,
+            InputZeroPoint = 0,
+            InputFlip = 0,
+            Requantizer = Requantizer(16),
+        };
+        Assert.Equal(expected, KernelSelector.Select(problem, new CpuFeatures(vnni, vnni, avx2, true, armDp), KernelSelector.Forced(forced)).Name);
+    }
+
+    [Fact]
+    public void Unknown_force_is_an_error_that_names_the_choices()
+    {
+        var e = Assert.Throws<QuantException>(() => KernelSelector.Forced("turbo"));
+        Assert.Equal(ErrorIds.InvalidForcedKernel, e.ErrorId);
+        Assert.Contains("reference, vector or generated", e.Message, StringComparison.Ordinal);
+    }
+
+    private static ConvProblem Conv(int outputs, int perGroup, int groups) => new()
+    {
+        Weight = new sbyte[outputs * perGroup * 9],
+        WeightZeroPoints = new int[outputs],
+        OutputChannels = outputs,
+        ChannelsPerGroup = perGroup,
+        Geometry = new ConvGeometry([3, 3], groups: groups),
+        InputZeroPoint = 0,
+        InputFlip = 0,
+        Requantizer = Requantizer(outputs),
+    };
+
+    private static Requantizer Requantizer(int outputs) => EngineProfiles.Get(EngineKind.Fbgemm).CreateRequantizer(new RequantizationSpec
+    {
+        InputScale = 1,
+        WeightScales = [1],
+        PerChannelWeight = false,
+        Bias = null,
+        OutputChannels = outputs,
+        OutputScale = 1,
+        OutputZeroPoint = 0,
+        OutputMin = 0,
+        OutputMax = 255,
+    });
+}
