@@ -69,4 +69,14 @@ public readonly record struct PoolAxis(int Size, int Out, int Kernel, int Stride
         int last = start < Size ? Math.Min(Kernel, (Size - start + Dilation - 1) / Dilation) : 0;
         return (start + skipped * Dilation, Math.Max(0, last - skipped), Math.Min(start + Kernel, Size + Pad) - start);
     }
+
+    /// <summary>The windows [first, end) whose taps are all inside the input; none for adaptive ones.</summary>
+    internal (int First, int End) Inside()
+    {
+        if (Kernel == 0)
+            return (0, 0);
+        int first = (Pad + Stride - 1) / Stride, room = Size + Pad - (Kernel - 1) * Dilation - 1;
+        int end = room < 0 ? 0 : Math.Min(Out, room / Stride + 1);
+        return first < end ? (first, end) : (0, 0);
+    }
 }

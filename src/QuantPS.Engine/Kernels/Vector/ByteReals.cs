@@ -61,8 +61,8 @@ internal readonly struct FusedReals : IRealKind
     public static float Second(float scale, int zeroPoint) => scale * -zeroPoint;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> Real(Vector512<float> q, Vector512<float> scale, Vector512<float> second) => Vector512.FusedMultiplyAdd(scale, q, second);
+    public static Vector512<float> Real(Vector512<float> q, Vector512<float> scale, Vector512<float> second) => Vector512.FusedMultiplyAdd(q, scale, second);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Real(Vector256<float> q, Vector256<float> scale, Vector256<float> second) => Vector256.FusedMultiplyAdd(scale, q, second);
+    public static Vector256<float> Real(Vector256<float> q, Vector256<float> scale, Vector256<float> second) => Vector256.FusedMultiplyAdd(q, scale, second);
 }

@@ -98,7 +98,8 @@ internal static class Lanes
         Vector512<short> ab = Avx512BW.AddSaturate(Avx512BW.PackSignedSaturate(a, b), z), cd = Avx512BW.AddSaturate(Avx512BW.PackSignedSaturate(c, d), z);
         // Packing works within 128 bits, so lane i of the result holds the i-th quarters of a, b, c, d.
         Vector512<int> order = Vector512.Create(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        return Avx512F.PermuteVar16x32(Avx512BW.PackSignedSaturate(ab, cd).AsInt32(), order).AsByte() ^ Vector512.Create(zero.Flip);
+        Vector512<sbyte> bytes = Vector512.Max(Avx512BW.PackSignedSaturate(ab, cd), Vector512.Create(zero.Least));
+        return Avx512F.PermuteVar16x32(bytes.AsInt32(), order).AsByte() ^ Vector512.Create(zero.Flip);
     }
 
     /// <summary>32 steps plus the zero point, saturated to 8 bits.</summary>
@@ -107,20 +108,25 @@ internal static class Lanes
     {
         Vector256<short> z = Vector256.Create(zero.Addend);
         Vector256<byte> flip = Vector256.Create(zero.Flip);
+        Vector256<sbyte> least = Vector256.Create(zero.Least);
         if (!Avx2.IsSupported)
         {
             Vector256<short> low = Vector256.AddSaturate(Vector256.NarrowWithSaturation(a, b), z), high = Vector256.AddSaturate(Vector256.NarrowWithSaturation(c, d), z);
-            return Vector256.NarrowWithSaturation(low, high).AsByte() ^ flip;
+            return Vector256.Max(Vector256.NarrowWithSaturation(low, high), least).AsByte() ^ flip;
         }
         Vector256<short> ab = Avx2.AddSaturate(Avx2.PackSignedSaturate(a, b), z), cd = Avx2.AddSaturate(Avx2.PackSignedSaturate(c, d), z);
-        return Avx2.PermuteVar8x32(Avx2.PackSignedSaturate(ab, cd).AsInt32(), Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7)).AsByte() ^ flip;
+        Vector256<sbyte> bytes = Vector256.Max(Avx2.PackSignedSaturate(ab, cd), least);
+        return Avx2.PermuteVar8x32(bytes.AsInt32(), Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7)).AsByte() ^ flip;
     }
 }
 
 /// <summary>A zero point as <see cref="Lanes"/> packs with it: quint8 is packed as qint8, 128 lower, and its sign bit flipped back.</summary>
-internal readonly struct OutputZero(int zeroPoint, bool signed)
+internal readonly struct OutputZero(int zeroPoint, bool signed, bool relu = false)
 {
     public short Addend { get; } = (short)(signed ? zeroPoint : zeroPoint - 128);
 
     public byte Flip { get; } = signed ? (byte)0 : (byte)0x80;
+
+    /// <summary>Nothing below this: the zero point with a ReLU.</summary>
+    public sbyte Least { get; } = (sbyte)(relu ? (signed ? zeroPoint : zeroPoint - 128) : sbyte.MinValue);
 }

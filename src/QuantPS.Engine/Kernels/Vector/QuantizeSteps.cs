@@ -64,3 +64,15 @@ internal readonly struct WrappingSteps : IQuantizeSteps
 
     public static float Factor(in QuantizeRule rule) => rule.Inverse;
 }
+
+/// <summary>All of PyTorch's rules where no NaN can come and every step fits int32: there they are one.</summary>
+internal readonly struct OrdinarySteps : IQuantizeSteps
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> Steps(Vector512<float> x, Vector512<float> factor, Vector512<int> zeroPoint) => Lanes.RoundIndefinite(x * factor);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Steps(Vector256<float> x, Vector256<float> factor, Vector256<int> zeroPoint) => Lanes.RoundIndefinite(x * factor);
+
+    public static float Factor(in QuantizeRule rule) => rule.Inverse;
+}

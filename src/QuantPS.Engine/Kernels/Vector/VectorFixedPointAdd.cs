@@ -11,8 +11,8 @@ internal static class VectorFixedPointAdd
     /// <inheritdoc cref="ReferenceFixedPointAdd.Run"/>
     public static void Run(ReadOnlySpan<byte> x, ReadOnlySpan<byte> y, Span<byte> z, in FixedPointAddRule rule)
     {
-        // A single integer beside many is XNNPACK's broadcasting, which is rare.
-        int i = x.Length != z.Length || y.Length != z.Length ? 0
+        // A single integer beside many is XNNPACK's broadcasting, and a shift beyond 31 an accident: both are rare.
+        int i = x.Length != z.Length || y.Length != z.Length || rule.Shift > 31 ? 0
             : rule.Signed ? Run<SignedBytes>(x, y, z, rule) : Run<UnsignedBytes>(x, y, z, rule);
         if (i < z.Length)
             ReferenceFixedPointAdd.Run(x.Length == 1 ? x : x[i..], y.Length == 1 ? y : y[i..], z[i..], rule);
@@ -21,8 +21,7 @@ internal static class VectorFixedPointAdd
     private static int Run<TByte>(ReadOnlySpan<byte> x, ReadOnlySpan<byte> y, Span<byte> z, in FixedPointAddRule rule) where TByte : IByteKind
     {
         ref byte from = ref MemoryMarshal.GetReference(x), and = ref MemoryMarshal.GetReference(y), to = ref MemoryMarshal.GetReference(z);
-        // Limits with the zero point taken off, which packing adds; packing saturates only what lies beyond them.
-        var zero = new OutputZero(rule.ZeroPoint, rule.Signed);
+        var zero = new OutputZero(rule.ZeroPoint, rule.Signed, rule.Low == rule.ZeroPoint);
         int i = 0;
         if (Vector512.IsHardwareAccelerated)
         {
@@ -48,7 +47,7 @@ internal static class VectorFixedPointAdd
 
     private readonly struct Wide(FixedPointAddRule rule)
     {
-        private readonly int shift = rule.Shift & 31, mask = rule.Signed ? 0 : (int)((1u << rule.Shift) - 1), half = rule.Signed ? 1 << (rule.Shift - 1) : 0;
+        private readonly int shift = rule.Shift, mask = rule.Signed ? 0 : (int)((1u << rule.Shift) - 1), half = rule.Signed ? 1 << (rule.Shift - 1) : 0;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public Vector512<int> Apply<TByte>(ref byte x, ref byte y) where TByte : IByteKind
@@ -61,14 +60,13 @@ internal static class VectorFixedPointAdd
                 Vector512<int> remainder = (sum & Vector512.Create(mask)) + Vector512.LessThan(sum, default);
                 quotient -= Vector512.GreaterThan(remainder, Vector512.Create(mask >> 1));
             }
-            Vector512<int> q = quotient + Vector512.Create(rule.ZeroPoint);
-            return Vector512.Min(Vector512.Max(q, Vector512.Create(rule.Low)), Vector512.Create(rule.High)) - Vector512.Create(rule.ZeroPoint);
+            return quotient;
         }
     }
 
     private readonly struct Narrow(FixedPointAddRule rule)
     {
-        private readonly int shift = rule.Shift & 31, mask = rule.Signed ? 0 : (int)((1u << rule.Shift) - 1), half = rule.Signed ? 1 << (rule.Shift - 1) : 0;
+        private readonly int shift = rule.Shift, mask = rule.Signed ? 0 : (int)((1u << rule.Shift) - 1), half = rule.Signed ? 1 << (rule.Shift - 1) : 0;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public Vector256<int> Apply<TByte>(ref byte x, ref byte y) where TByte : IByteKind
@@ -80,8 +78,7 @@ internal static class VectorFixedPointAdd
                 Vector256<int> remainder = (sum & Vector256.Create(mask)) + Vector256.LessThan(sum, default);
                 quotient -= Vector256.GreaterThan(remainder, Vector256.Create(mask >> 1));
             }
-            Vector256<int> q = quotient + Vector256.Create(rule.ZeroPoint);
-            return Vector256.Min(Vector256.Max(q, Vector256.Create(rule.Low)), Vector256.Create(rule.High)) - Vector256.Create(rule.ZeroPoint);
+            return quotient;
         }
     }
 }

@@ -34,8 +34,16 @@ internal static class VectorMaxPool
             (int d, int h) = Math.DivRem(row, s.H.Out);
             (int d0, int nD, _) = s.D.Window(d);
             (int h0, int nH, _) = s.H.Window(h);
+            (int inside, int outside) = s.W.Inside();
             for (int w = 0; w < s.W.Out; w++)
             {
+                if (w == inside && inside < outside && channels >= Lanes.Narrow && nD * nH > 0)
+                {
+                    int first = ((d0 * s.H.Size + h0) * s.W.Size + w * s.W.Stride - s.W.Pad) * channels;
+                    Pixels<T>(x[first..], s.W.Stride * channels, taps.Of(nD, nH, s.W.Kernel), y.Slice(((row - from) * s.W.Out + w) * channels, (outside - inside) * channels), channels);
+                    w = outside - 1;
+                    continue;
+                }
                 (int w0, int nW, _) = s.W.Window(w);
                 Span<byte> pixel = y.Slice(((row - from) * s.W.Out + w) * channels, channels);
                 ReadOnlySpan<int> offsets = taps.Of(nD, nH, nW);
@@ -46,11 +54,11 @@ internal static class VectorMaxPool
                 }
                 ReadOnlySpan<byte> window = x[(((d0 * s.H.Size + h0) * s.W.Size + w0) * channels)..];
                 if (channels >= Lanes.Narrow)
-                    Pixel<T>(window, offsets, pixel);
+                    Pixels<T>(window, 0, offsets, pixel, channels);
                 else if (offsets[^1] + Lanes.Narrow <= window.Length)
                 {
                     // Of the channels of the next pixels nothing is kept.
-                    Pixel<T>(window, offsets, few);
+                    Pixels<T>(window, 0, offsets, few, Lanes.Narrow);
                     few[..channels].CopyTo(pixel);
                 }
                 else
@@ -62,31 +70,54 @@ internal static class VectorMaxPool
         }
     }
 
-    private static void Pixel<T>(ReadOnlySpan<byte> window, ReadOnlySpan<int> offsets, Span<byte> pixel)
+    /// <summary>Neighbouring pixels with equally many taps, one step apart in the input.</summary>
+    private static void Pixels<T>(ReadOnlySpan<byte> window, int step, ReadOnlySpan<int> offsets, Span<byte> pixels, int channels)
     {
         ref byte x = ref MemoryMarshal.GetReference(window);
-        ref byte y = ref MemoryMarshal.GetReference(pixel);
-        int channels = pixel.Length;
-        if (Vector512.IsHardwareAccelerated && channels >= Lanes.Wide)
+        ref byte y = ref MemoryMarshal.GetReference(pixels);
+        ref int at = ref MemoryMarshal.GetReference(offsets);
+        int width = Vector512.IsHardwareAccelerated && channels >= Lanes.Wide ? Lanes.Wide : Lanes.Narrow;
+        for (int p = 0; p < pixels.Length; p += channels, x = ref Unsafe.Add(ref x, step))
         {
-            // The last block overlaps the one before.
-            for (int i = 0; i < channels; i += Lanes.Wide)
+            for (int i = 0; i < channels; i += width)
             {
-                int c = Math.Min(i, channels - Lanes.Wide);
-                Vector512<T> best = Vector512.LoadUnsafe(ref x, (nuint)(offsets[0] + c)).As<byte, T>();
-                for (int t = 1; t < offsets.Length; t++)
-                    best = Vector512.Max(best, Vector512.LoadUnsafe(ref x, (nuint)(offsets[t] + c)).As<byte, T>());
-                best.AsByte().StoreUnsafe(ref y, (nuint)c);
+                // The last block overlaps the one before.
+                int c = Math.Min(i, channels - width);
+                if (width == Lanes.Wide)
+                    Largest512<T>(ref Unsafe.Add(ref x, c), ref at, offsets.Length).StoreUnsafe(ref y, (nuint)(p + c));
+                else
+                    Largest256<T>(ref Unsafe.Add(ref x, c), ref at, offsets.Length).StoreUnsafe(ref y, (nuint)(p + c));
             }
-            return;
         }
-        for (int i = 0; i < channels; i += Lanes.Narrow)
-        {
-            int c = Math.Min(i, channels - Lanes.Narrow);
-            Vector256<T> best = Vector256.LoadUnsafe(ref x, (nuint)(offsets[0] + c)).As<byte, T>();
-            for (int t = 1; t < offsets.Length; t++)
-                best = Vector256.Max(best, Vector256.LoadUnsafe(ref x, (nuint)(offsets[t] + c)).As<byte, T>());
-            best.AsByte().StoreUnsafe(ref y, (nuint)c);
-        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<byte> Largest512<T>(ref byte x, ref int offsets, int count)
+    {
+        Vector512<T> best = Load(ref x, offsets);
+        int t = 1;
+        for (; t <= count - 2; t += 2)
+            best = Vector512.Max(best, Vector512.Max(Load(ref x, Unsafe.Add(ref offsets, t)), Load(ref x, Unsafe.Add(ref offsets, t + 1))));
+        if (t < count)
+            best = Vector512.Max(best, Load(ref x, Unsafe.Add(ref offsets, t)));
+        return best.AsByte();
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static Vector512<T> Load(ref byte x, int offset) => Vector512.LoadUnsafe(ref x, (nuint)offset).As<byte, T>();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<byte> Largest256<T>(ref byte x, ref int offsets, int count)
+    {
+        Vector256<T> best = Load(ref x, offsets);
+        int t = 1;
+        for (; t <= count - 2; t += 2)
+            best = Vector256.Max(best, Vector256.Max(Load(ref x, Unsafe.Add(ref offsets, t)), Load(ref x, Unsafe.Add(ref offsets, t + 1))));
+        if (t < count)
+            best = Vector256.Max(best, Load(ref x, Unsafe.Add(ref offsets, t)));
+        return best.AsByte();
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static Vector256<T> Load(ref byte x, int offset) => Vector256.LoadUnsafe(ref x, (nuint)offset).As<byte, T>();
     }
 }

@@ -51,18 +51,18 @@ internal static class VectorMul
     private static int Run512<TByte>(ref byte x, ref byte y, int stepY, Span<byte> z, in MulRule rule) where TByte : IByteKind
     {
         ref byte to = ref MemoryMarshal.GetReference(z);
-        var zero = new OutputZero(rule.ZeroPoint, rule.Signed);
-        Vector512<int> zeroX = Vector512.Create(rule.ZeroX), zeroY = Vector512.Create(rule.ZeroY), zeroZ = Vector512.Create(rule.ZeroPoint), low = Vector512.Create(rule.Low - rule.ZeroPoint);
+        var zero = new OutputZero(rule.ZeroPoint, rule.Signed, rule.Relu);
+        Vector512<int> zeroX = Vector512.Create(rule.ZeroX), zeroY = Vector512.Create(rule.ZeroY), zeroZ = Vector512.Create(rule.ZeroPoint);
         Vector512<float> multiplier = Vector512.Create(rule.Multiplier);
         bool indefinite = rule.Indefinite;
         int i = 0;
         for (; i <= z.Length - Lanes.Wide; i += Lanes.Wide)
         {
             ref byte p = ref Unsafe.Add(ref x, i), q = ref Unsafe.Add(ref y, i * stepY);
-            Vector512<int> a = Product<TByte>(ref p, ref q, zeroX, zeroY, zeroZ, multiplier, low, indefinite);
-            Vector512<int> b = Product<TByte>(ref Unsafe.Add(ref p, 16), ref Unsafe.Add(ref q, 16), zeroX, zeroY, zeroZ, multiplier, low, indefinite);
-            Vector512<int> c = Product<TByte>(ref Unsafe.Add(ref p, 32), ref Unsafe.Add(ref q, 32), zeroX, zeroY, zeroZ, multiplier, low, indefinite);
-            Vector512<int> d = Product<TByte>(ref Unsafe.Add(ref p, 48), ref Unsafe.Add(ref q, 48), zeroX, zeroY, zeroZ, multiplier, low, indefinite);
+            Vector512<int> a = Product<TByte>(ref p, ref q, zeroX, zeroY, zeroZ, multiplier, indefinite);
+            Vector512<int> b = Product<TByte>(ref Unsafe.Add(ref p, 16), ref Unsafe.Add(ref q, 16), zeroX, zeroY, zeroZ, multiplier, indefinite);
+            Vector512<int> c = Product<TByte>(ref Unsafe.Add(ref p, 32), ref Unsafe.Add(ref q, 32), zeroX, zeroY, zeroZ, multiplier, indefinite);
+            Vector512<int> d = Product<TByte>(ref Unsafe.Add(ref p, 48), ref Unsafe.Add(ref q, 48), zeroX, zeroY, zeroZ, multiplier, indefinite);
             Lanes.Pack(a, b, c, d, zero).StoreUnsafe(ref to, (nuint)i);
         }
         return i;
@@ -71,36 +71,36 @@ internal static class VectorMul
     private static int Run256<TByte>(ref byte x, ref byte y, int stepY, Span<byte> z, in MulRule rule) where TByte : IByteKind
     {
         ref byte to = ref MemoryMarshal.GetReference(z);
-        var zero = new OutputZero(rule.ZeroPoint, rule.Signed);
-        Vector256<int> zeroX = Vector256.Create(rule.ZeroX), zeroY = Vector256.Create(rule.ZeroY), zeroZ = Vector256.Create(rule.ZeroPoint), low = Vector256.Create(rule.Low - rule.ZeroPoint);
+        var zero = new OutputZero(rule.ZeroPoint, rule.Signed, rule.Relu);
+        Vector256<int> zeroX = Vector256.Create(rule.ZeroX), zeroY = Vector256.Create(rule.ZeroY), zeroZ = Vector256.Create(rule.ZeroPoint);
         Vector256<float> multiplier = Vector256.Create(rule.Multiplier);
         bool indefinite = rule.Indefinite;
         int i = 0;
         for (; i <= z.Length - Lanes.Narrow; i += Lanes.Narrow)
         {
             ref byte p = ref Unsafe.Add(ref x, i), q = ref Unsafe.Add(ref y, i * stepY);
-            Vector256<int> a = Product<TByte>(ref p, ref q, zeroX, zeroY, zeroZ, multiplier, low, indefinite);
-            Vector256<int> b = Product<TByte>(ref Unsafe.Add(ref p, 8), ref Unsafe.Add(ref q, 8), zeroX, zeroY, zeroZ, multiplier, low, indefinite);
-            Vector256<int> c = Product<TByte>(ref Unsafe.Add(ref p, 16), ref Unsafe.Add(ref q, 16), zeroX, zeroY, zeroZ, multiplier, low, indefinite);
-            Vector256<int> d = Product<TByte>(ref Unsafe.Add(ref p, 24), ref Unsafe.Add(ref q, 24), zeroX, zeroY, zeroZ, multiplier, low, indefinite);
+            Vector256<int> a = Product<TByte>(ref p, ref q, zeroX, zeroY, zeroZ, multiplier, indefinite);
+            Vector256<int> b = Product<TByte>(ref Unsafe.Add(ref p, 8), ref Unsafe.Add(ref q, 8), zeroX, zeroY, zeroZ, multiplier, indefinite);
+            Vector256<int> c = Product<TByte>(ref Unsafe.Add(ref p, 16), ref Unsafe.Add(ref q, 16), zeroX, zeroY, zeroZ, multiplier, indefinite);
+            Vector256<int> d = Product<TByte>(ref Unsafe.Add(ref p, 24), ref Unsafe.Add(ref q, 24), zeroX, zeroY, zeroZ, multiplier, indefinite);
             Lanes.Pack(a, b, c, d, zero).StoreUnsafe(ref to, (nuint)i);
         }
         return i;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<int> Product<TByte>(ref byte p, ref byte q, Vector512<int> zeroX, Vector512<int> zeroY, Vector512<int> zeroZ, Vector512<float> multiplier, Vector512<int> low, bool indefinite)
+    private static Vector512<int> Product<TByte>(ref byte p, ref byte q, Vector512<int> zeroX, Vector512<int> zeroY, Vector512<int> zeroZ, Vector512<float> multiplier, bool indefinite)
         where TByte : IByteKind
     {
         Vector512<float> v = Vector512.ConvertToSingle((TByte.Widen512(ref p) - zeroX) * (TByte.Widen512(ref q) - zeroY)) * multiplier;
-        return Vector512.Max(indefinite ? Lanes.Limit(Lanes.RoundIndefinite(v) + zeroZ) - zeroZ : Lanes.Round(v), low);
+        return indefinite ? Lanes.Limit(Lanes.RoundIndefinite(v) + zeroZ) - zeroZ : Lanes.Round(v);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Product<TByte>(ref byte p, ref byte q, Vector256<int> zeroX, Vector256<int> zeroY, Vector256<int> zeroZ, Vector256<float> multiplier, Vector256<int> low, bool indefinite)
+    private static Vector256<int> Product<TByte>(ref byte p, ref byte q, Vector256<int> zeroX, Vector256<int> zeroY, Vector256<int> zeroZ, Vector256<float> multiplier, bool indefinite)
         where TByte : IByteKind
     {
         Vector256<float> v = Vector256.ConvertToSingle((TByte.Widen256(ref p) - zeroX) * (TByte.Widen256(ref q) - zeroY)) * multiplier;
-        return Vector256.Max(indefinite ? Lanes.Limit(Lanes.RoundIndefinite(v) + zeroZ) - zeroZ : Lanes.Round(v), low);
+        return indefinite ? Lanes.Limit(Lanes.RoundIndefinite(v) + zeroZ) - zeroZ : Lanes.Round(v);
     }
 }

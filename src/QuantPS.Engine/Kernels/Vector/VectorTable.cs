@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.Arm;
@@ -31,13 +32,16 @@ internal static class VectorTable
         Vector512<byte> a = Vector512.LoadUnsafe(ref table), b = Vector512.LoadUnsafe(ref table, 64), c = Vector512.LoadUnsafe(ref table, 128), d = Vector512.LoadUnsafe(ref table, 192);
         int i = 0;
         for (; i <= length - 64; i += 64)
-        {
-            Vector512<byte> index = Vector512.LoadUnsafe(ref from, (nuint)i);
-            // The permutations look at seven bits of an index; the eighth says which of them counts.
-            Vector512<byte> low = Avx512Vbmi.PermuteVar64x8x2(a, index, b), high = Avx512Vbmi.PermuteVar64x8x2(c, index, d);
-            Vector512.ConditionalSelect(Vector512.LessThan(index.AsSByte(), default).AsByte(), high, low).StoreUnsafe(ref to, (nuint)i);
-        }
+            LookUp(a, b, c, d, Vector512.LoadUnsafe(ref from, (nuint)i)).StoreUnsafe(ref to, (nuint)i);
         return i;
+    }
+
+    /// <summary>64 look-ups in a table of 256 bytes. The permutations look at seven bits of an index; the eighth says which of them counts.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<byte> LookUp(Vector512<byte> a, Vector512<byte> b, Vector512<byte> c, Vector512<byte> d, Vector512<byte> index)
+    {
+        Vector512<byte> low = Avx512Vbmi.PermuteVar64x8x2(a, index, b), high = Avx512Vbmi.PermuteVar64x8x2(c, index, d);
+        return Vector512.ConditionalSelect(Vector512.LessThan(index.AsSByte(), default).AsByte(), high, low);
     }
 
     private static int Run256(ref byte from, ref byte to, ref byte table, int length)

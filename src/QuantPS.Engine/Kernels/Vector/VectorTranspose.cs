@@ -40,7 +40,10 @@ internal static class VectorTranspose
             if (Avx512Vbmi.IsSupported)
             {
                 for (; r <= r1 - Tall; r += Tall)
+                {
+                    Prefetch(ref Unsafe.Add(ref from, r * columns + c), columns, (i - c0) & (Tall - 1));
                     Tall512(ref Unsafe.Add(ref from, r * columns + c), columns, ref Unsafe.Add(ref to, c * rows + r), rows);
+                }
             }
             else if (Avx2.IsSupported)
             {
@@ -60,9 +63,8 @@ internal static class VectorTranspose
     private static void FewRows(ReadOnlySpan<byte> source, Span<byte> target, int rows, int columns, int c0, int c1)
     {
         Span<byte> block = stackalloc byte[Block * Block], turned = stackalloc byte[Block * Block];
-        Vector512<byte> order = rows <= 4 ? InterleavingOrder(rows) : default;
-        Span<byte> pixels = target[..(c1 * rows)];
-        for (int c = c0; c < c1; c += Block)
+        int c = rows <= FewChannels512.Most && FewChannels512.IsSupported ? FewChannels512.Interleave(source, target, rows, columns, c0, c1) : c0;
+        for (; c < c1; c += Block)
         {
             int count = Math.Min(Block, c1 - c);
             bool whole = (rows - 1) * columns + c + Block <= source.Length;
@@ -71,31 +73,14 @@ internal static class VectorTranspose
                 for (int r = 0; r < rows; r++)
                     source.Slice(r * columns + c, count).CopyTo(block[(r * Block)..]);
             }
-            ref byte from = ref whole ? ref Unsafe.AsRef(in source[c]) : ref block[0];
-            int pitch = whole ? columns : Block;
-            Span<byte> to = pixels[(c * rows)..];
-            if (rows <= 4 && Avx512Vbmi.IsSupported)
-            {
-                Vector512<byte> v = Avx512Vbmi.PermuteVar64x8(Rows4(ref from, pitch, rows), order);
-                if (to.Length >= Vector512<byte>.Count)
-                {
-                    v.StoreUnsafe(ref to[0]);
-                    continue;
-                }
-                v.StoreUnsafe(ref turned[0]);
-            }
-            else
-            {
-                Square(ref from, pitch, ref turned[0], Block, rows);
-                // Pixel by pixel, each over the left-overs of the one before.
-                int at = 0;
-                for (; at < count && at * rows + Block <= to.Length; at++)
-                    Vector128.LoadUnsafe(ref turned[at * Block]).StoreUnsafe(ref to[at * rows]);
-                for (; at < count; at++)
-                    turned.Slice(at * Block, rows).CopyTo(to[(at * rows)..]);
-                continue;
-            }
-            turned[..(count * rows)].CopyTo(to);
+            Square128(ref whole ? ref Unsafe.AsRef(in source[c]) : ref block[0], whole ? columns : Block, ref turned[0], Block, rows);
+            // Pixel by pixel, each over the left-overs of the one before.
+            Span<byte> to = target[(c * rows)..(c1 * rows)];
+            int at = 0;
+            for (; at < count && at * rows + Block <= to.Length; at++)
+                Vector128.LoadUnsafe(ref turned[at * Block]).StoreUnsafe(ref to[at * rows]);
+            for (; at < count; at++)
+                turned.Slice(at * Block, rows).CopyTo(to[(at * rows)..]);
         }
     }
 
@@ -104,60 +89,43 @@ internal static class VectorTranspose
     private static void FewColumns(ReadOnlySpan<byte> source, Span<byte> target, int rows, int columns, int r0, int r1)
     {
         Span<byte> block = stackalloc byte[Block * Block + Block], turned = stackalloc byte[Block * Block];
-        Vector512<byte> order = columns <= 4 ? SeparatingOrder(columns) : default;
-        for (int i = r0; i < r1; i += Block)
+        int i = columns <= FewChannels512.Most && FewChannels512.IsSupported ? FewChannels512.Separate(source, target, rows, columns, r0, r1) : r0;
+        for (; i < r1; i += Block)
         {
             int r = Math.Min(i, rows - Block);
             ReadOnlySpan<byte> from = source[(r * columns)..];
-            // A load takes 16 bytes, or 64, wherever a pixel ends.
-            bool whole = from.Length >= (columns <= 4 && Avx512Vbmi.IsSupported ? Vector512<byte>.Count : Block * columns + Block);
+            // A load takes 16 bytes, wherever a pixel ends.
+            bool whole = from.Length >= Block * columns + Block;
             if (!whole)
                 from[..(Block * columns)].CopyTo(block);
-            ref byte pixels = ref whole ? ref Unsafe.AsRef(in from[0]) : ref block[0];
-            if (columns <= 4 && Avx512Vbmi.IsSupported)
-                Avx512Vbmi.PermuteVar64x8(Vector512.LoadUnsafe(ref pixels), order).StoreUnsafe(ref turned[0]);
-            else
-                Square(ref pixels, columns, ref turned[0], Block);
+            Square(ref whole ? ref Unsafe.AsRef(in from[0]) : ref block[0], columns, ref turned[0], Block);
             for (int c = 0; c < columns; c++)
                 Vector128.LoadUnsafe(ref turned[c * Block]).StoreUnsafe(ref target[c * rows + r]);
         }
     }
 
-    /// <summary>Byte j comes from plane j mod n, position j / n, of planes 16 apart.</summary>
-    [SkipLocalsInit]
-    private static Vector512<byte> InterleavingOrder(int n)
-    {
-        Span<byte> order = stackalloc byte[Vector512<byte>.Count];
-        for (int j = 0; j < order.Length; j++)
-            order[j] = (byte)(j % n * Block + j / n % Block);
-        return Vector512.Create<byte>(order);
-    }
-
-    /// <summary>The way back.</summary>
-    [SkipLocalsInit]
-    private static Vector512<byte> SeparatingOrder(int n)
-    {
-        Span<byte> order = stackalloc byte[Vector512<byte>.Count];
-        for (int j = 0; j < order.Length; j++)
-            order[j] = (byte)(j % Block * n + j / Block % n);
-        return Vector512.Create<byte>(order);
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<byte> Rows4(ref byte from, int pitch, int rows = 4)
+    private static Vector512<byte> Rows4(ref byte from, int pitch)
     {
-        Vector128<byte> a = Vector128.LoadUnsafe(ref from), b = rows > 1 ? Vector128.LoadUnsafe(ref Unsafe.Add(ref from, pitch)) : default;
-        Vector128<byte> c = rows > 2 ? Vector128.LoadUnsafe(ref Unsafe.Add(ref from, 2 * pitch)) : default, d = rows > 3 ? Vector128.LoadUnsafe(ref Unsafe.Add(ref from, 3 * pitch)) : default;
+        Vector128<byte> a = Vector128.LoadUnsafe(ref from), b = Vector128.LoadUnsafe(ref Unsafe.Add(ref from, pitch));
+        Vector128<byte> c = Vector128.LoadUnsafe(ref Unsafe.Add(ref from, 2 * pitch)), d = Vector128.LoadUnsafe(ref Unsafe.Add(ref from, 3 * pitch));
         return Vector512.Create(Vector256.Create(a, b), Vector256.Create(c, d));
     }
 
-    /// <summary>16 x 16, of which the lower rows may be missing.</summary>
-    private static void Square(ref byte from, int fromPitch, ref byte to, int toPitch, int rows = Block)
+    /// <summary>A quarter of the 64 rows below, which come next: what the processor does not foresee.</summary>
+    private static unsafe void Prefetch(ref byte from, int pitch, int first)
     {
-        if (Avx512Vbmi.IsSupported && rows == Block)
+        for (int r = first; r < first + Block; r++)
+            Sse.Prefetch0(Unsafe.AsPointer(ref Unsafe.Add(ref from, (Tall + r) * pitch)));
+    }
+
+    /// <summary>16 x 16.</summary>
+    private static void Square(ref byte from, int fromPitch, ref byte to, int toPitch)
+    {
+        if (Avx512Vbmi.IsSupported)
             Square512(ref from, fromPitch, ref to, toPitch);
         else
-            Square128(ref from, fromPitch, ref to, toPitch, rows);
+            Square128(ref from, fromPitch, ref to, toPitch, Block);
     }
 
     /// <summary>Lane l of vector k is column 4 l + k of 16 rows.</summary>
@@ -220,6 +188,7 @@ internal static class VectorTranspose
         }
     }
 
+    /// <summary>16 x 16, of which the lower rows may be missing.</summary>
     [SkipLocalsInit]
     private static void Square128(ref byte from, int fromPitch, ref byte to, int toPitch, int rows)
     {
