@@ -109,7 +109,8 @@ internal static class VectorTranspose
     {
         Vector128<byte> a = Vector128.LoadUnsafe(ref from), b = Vector128.LoadUnsafe(ref Unsafe.Add(ref from, pitch));
         Vector128<byte> c = Vector128.LoadUnsafe(ref Unsafe.Add(ref from, 2 * pitch)), d = Vector128.LoadUnsafe(ref Unsafe.Add(ref from, 3 * pitch));
-        return Vector512.Create(Vector256.Create(a, b), Vector256.Create(c, d));
+        // Built up from below: Create would clear the lower half first.
+        return a.ToVector256Unsafe().WithUpper(b).ToVector512Unsafe().WithUpper(c.ToVector256Unsafe().WithUpper(d));
     }
 
     /// <summary>A quarter of the 64 rows below, which come next: what the processor does not foresee.</summary>
@@ -156,10 +157,10 @@ internal static class VectorTranspose
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         static void Store(Vector512<byte> columns, ref byte to, int pitch)
         {
-            columns.GetLower().GetLower().StoreUnsafe(ref to);
-            columns.GetLower().GetUpper().StoreUnsafe(ref Unsafe.Add(ref to, 4 * pitch));
-            columns.GetUpper().GetLower().StoreUnsafe(ref Unsafe.Add(ref to, 8 * pitch));
-            columns.GetUpper().GetUpper().StoreUnsafe(ref Unsafe.Add(ref to, 12 * pitch));
+            Avx512F.ExtractVector128(columns, 0).StoreUnsafe(ref to);
+            Avx512F.ExtractVector128(columns, 1).StoreUnsafe(ref Unsafe.Add(ref to, 4 * pitch));
+            Avx512F.ExtractVector128(columns, 2).StoreUnsafe(ref Unsafe.Add(ref to, 8 * pitch));
+            Avx512F.ExtractVector128(columns, 3).StoreUnsafe(ref Unsafe.Add(ref to, 12 * pitch));
         }
     }
 
