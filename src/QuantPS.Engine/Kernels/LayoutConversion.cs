@@ -85,7 +85,7 @@ public static class LayoutConversion
             for (int job = from; job < to; job++)
             {
                 (int n, int tile) = Math.DivRem(job, Tiles);
-                int r = tile % down * height, c = tile / down * width;
+                int r = tile / across * height, c = tile % across * width;
                 LayoutConversion.Run(images.Slice(n * size, size), results.Slice(n * size, size), rows, columns,
                     r, Math.Min(r + height, rows), c, Math.Min(c + width, columns), vectors);
             }

@@ -2,7 +2,9 @@ using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Kernels.Reference;
 using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Kernels.Vector;
+using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
 
 namespace QuantPS.Engine.Tests.Kernels;
 
@@ -176,6 +178,51 @@ public class ElementwiseKernelTests
                 CheckPairs(random, length, (a, b, z) => ReferenceMul.Run(a, b, z, mul), (a, b, z) => VectorMul.Run(a, b, z, mul), mul.ToString());
             }
         }
+    }
+
+    [Fact]
+    public void Joining_equals_joining_byte_by_byte()
+    {
+        var random = new Random(40);
+        for (int i = 0; i < 500; i++)
+        {
+            int outer = random.Next(1, 40), length = random.Next(0, 150), start = random.Next(0, 9), pitch = start + length + random.Next(0, 9), split = random.Next(0, length + 1);
+            byte[]? table = random.Next(3) == 0 ? null : Bytes(random, 256), tail = random.Next(3) == 0 ? null : Bytes(random, 256);
+            byte[] x = Bytes(random, outer * length), y = Bytes(random, outer * pitch), expected = [.. y];
+            for (int o = 0; o < outer; o++)
+            {
+                for (int at = 0; at < length; at++)
+                {
+                    byte b = x[o * length + at];
+                    byte[]? entries = at < split ? table : tail;
+                    expected[o * pitch + start + at] = entries is null ? b : entries[b];
+                }
+            }
+            ConcatKernel.Run(x, y, outer, length, pitch, start, table, split, tail);
+            Equal(expected, y, 1, at => $"case {i} at {at}");
+        }
+    }
+
+    [Fact]
+    public void Joining_channels_is_the_same_in_both_layouts()
+    {
+        var random = new Random(45);
+        const int batch = 2, area = 35;
+        QParams output = new(0.05f, 20, QDType.QUInt8), other = new(0.04f, 90, QDType.QUInt8);
+        var layer = new QuantizedConcat(output, options: new LayerOptions { Compat = true });
+        QuantizedTensor a = new([batch, 24, 5, 7], Bytes(random, batch * 24 * area), output), b = new([batch, 37, 5, 7], Bytes(random, batch * 37 * area), other);
+        QuantizedTensor joined = layer.Run(a, b);
+        byte[] expected = new byte[joined.Length], pixels = new byte[joined.Length], actual = new byte[joined.Length];
+        LayoutConversion.ToChannelsLast(joined.Memory, expected, batch, 61, area);
+        int first = 0;
+        foreach (QuantizedTensor t in new[] { a, b })
+        {
+            int channels = t.Dims[1];
+            LayoutConversion.ToChannelsLast(t.Memory, pixels, batch, channels, area);
+            layer.Join(pixels.AsMemory(0, t.Length), t.QParams, batch, channels, area, actual, 61, first, KernelLayout.ChannelsLast);
+            first += channels;
+        }
+        Equal(expected, actual, 1, at => $"at {at}");
     }
 
     [Fact]

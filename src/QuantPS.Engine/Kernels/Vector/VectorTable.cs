@@ -12,6 +12,9 @@ internal static class VectorTable
 {
     private const int Row = 16, Rows = 16;
 
+    // Fewer look-ups than this are not worth a block.
+    private const int LeastRest = 6;
+
     /// <param name="x">Indices.</param>
     /// <param name="y">Receives as many entries; may be x itself.</param>
     /// <param name="table">256 entries.</param>
@@ -24,7 +27,19 @@ internal static class VectorTable
             : Avx2.IsSupported ? Run256(ref from, ref to, ref entries, x.Length)
             : Ssse3.IsSupported || AdvSimd.Arm64.IsSupported ? Run128(ref from, ref to, ref entries, x.Length)
             : 0;
-        ReferenceTable.Run(x[i..], y[i..], table);
+        if (Avx512Vbmi.IsSupported && x.Length - i >= LeastRest)
+            Rest512(x[i..], y[i..], ref entries);
+        else
+            ReferenceTable.Run(x[i..], y[i..], table);
+    }
+
+    [SkipLocalsInit]
+    private static void Rest512(ReadOnlySpan<byte> x, Span<byte> y, ref byte table)
+    {
+        Span<byte> block = stackalloc byte[Vector512<byte>.Count];
+        x.CopyTo(block);
+        Run512(ref block[0], ref block[0], ref table, block.Length);
+        block[..y.Length].CopyTo(y);
     }
 
     private static int Run512(ref byte from, ref byte to, ref byte table, int length)

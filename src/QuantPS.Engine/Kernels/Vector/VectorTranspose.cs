@@ -113,11 +113,11 @@ internal static class VectorTranspose
         return a.ToVector256Unsafe().WithUpper(b).ToVector512Unsafe().WithUpper(c.ToVector256Unsafe().WithUpper(d));
     }
 
-    /// <summary>A quarter of the 64 rows below, which come next: what the processor does not foresee.</summary>
+    /// <summary>A quarter of 64 rows, two tiles ahead: that many streams are more than the processor foresees.</summary>
     private static unsafe void Prefetch(ref byte from, int pitch, int first)
     {
         for (int r = first; r < first + Block; r++)
-            Sse.Prefetch0(Unsafe.AsPointer(ref Unsafe.Add(ref from, (Tall + r) * pitch)));
+            Sse.Prefetch0(Unsafe.AsPointer(ref Unsafe.Add(ref from, r * pitch + 2 * Tall)));
     }
 
     /// <summary>16 x 16.</summary>
