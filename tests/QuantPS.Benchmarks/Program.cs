@@ -5,6 +5,7 @@ Dictionary<string, Func<string[], int>> benchmarks = new(StringComparer.OrdinalI
     ["conv"] = ConvBenchmark.Run,
     ["linear"] = LinearBenchmark.Run,
     ["observers"] = _ => ObserversBenchmark.Run(),
+    ["quantize"] = QuantizeBenchmark.Run,
 };
 if (args is [string name, .. string[] options] && benchmarks.TryGetValue(name, out Func<string[], int>? run))
     return run(options);

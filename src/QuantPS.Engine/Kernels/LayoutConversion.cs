@@ -1,72 +1,94 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
+using QuantPS.Engine.Kernels.Reference;
+using QuantPS.Engine.Kernels.Selection;
+using QuantPS.Engine.Kernels.Vector;
 
 namespace QuantPS.Engine.Kernels;
 
-/// <summary>8-bit activations from planes to pixels and back.</summary>
+/// <summary>8-bit activations from planes to pixels and back, on all threads: also a single image is shared out.</summary>
 public static class LayoutConversion
 {
-    private const int Block = 16;
+    // Tiles are the jobs: as wide and high as a cache line, longer where a row or column has only a few bytes.
+    private const int Tile = 64, LongTile = 2048, Few = 16;
+
+    private const int LeastBytes = 64 * 1024;
 
     /// <summary>[N, C, area] to [N, area, C].</summary>
-    public static void ToChannelsLast(ReadOnlyMemory<byte> source, Memory<byte> target, int batch, int channels, int area) =>
-        KernelThreads.Split(batch, (from, to) =>
-        {
-            for (int n = from; n < to; n++)
-                Transpose(source.Span.Slice(n * channels * area, channels * area), target.Span.Slice(n * channels * area, channels * area), channels, area);
-        });
+    /// <exception cref="ArgumentException">Lengths and sizes do not match.</exception>
+    public static void ToChannelsLast(ReadOnlyMemory<byte> source, Memory<byte> target, int batch, int channels, int area) => Transpose(source, target, batch, channels, area);
 
     /// <summary>[N, area, C] to [N, C, area].</summary>
-    public static void ToContiguous(ReadOnlyMemory<byte> source, Memory<byte> target, int batch, int channels, int area) =>
-        KernelThreads.Split(batch, (from, to) =>
-        {
-            for (int n = from; n < to; n++)
-                Transpose(source.Span.Slice(n * channels * area, channels * area), target.Span.Slice(n * channels * area, channels * area), area, channels);
-        });
+    /// <exception cref="ArgumentException">Lengths and sizes do not match.</exception>
+    public static void ToContiguous(ReadOnlyMemory<byte> source, Memory<byte> target, int batch, int channels, int area) => Transpose(source, target, batch, area, channels);
 
-    /// <summary>[rows, columns] to [columns, rows]: blocks of 16 x 16 by vectors, the remainders byte by byte.</summary>
-    /// <remarks>Scalar equivalent: target[c * rows + r] = source[r * columns + c].</remarks>
+    /// <summary>[rows, columns] to [columns, rows], on the calling thread.</summary>
+    /// <exception cref="ArgumentException">Lengths and sizes do not match.</exception>
     public static void Transpose(ReadOnlySpan<byte> source, Span<byte> target, int rows, int columns)
     {
-        if (source.Length != rows * columns || target.Length != source.Length)
-            throw new ArgumentException($"{source.Length} and {target.Length} bytes for {rows} x {columns}.");
+        Check(source.Length, target.Length, 1, rows, columns);
         if (rows == 1 || columns == 1)
-        {
             source.CopyTo(target);
-            return;
-        }
-        int wholeRows = Sse2.IsSupported ? rows / Block * Block : 0, wholeColumns = Sse2.IsSupported ? columns / Block * Block : 0;
-        ref byte from = ref MemoryMarshal.GetReference(source);
-        ref byte to = ref MemoryMarshal.GetReference(target);
-        for (int r = 0; r < wholeRows; r += Block)
-            for (int c = 0; c < wholeColumns; c += Block)
-                TransposeBlock(ref Unsafe.Add(ref from, r * columns + c), columns, ref Unsafe.Add(ref to, c * rows + r), rows);
-        for (int r = 0; r < rows; r++)
-            for (int c = r < wholeRows ? wholeColumns : 0; c < columns; c++)
-                target[c * rows + r] = source[r * columns + c];
+        else
+            Run(source, target, rows, columns, 0, rows, 0, columns, KernelSelector.UsesVectors);
     }
 
-    /// <summary>Four rounds of interleaving row i with row i + 8: after each the rows hold bytes of twice as many old rows; after four, columns.</summary>
-    [SkipLocalsInit]
-    private static void TransposeBlock(ref byte from, int fromPitch, ref byte to, int toPitch)
+    private static void Transpose(ReadOnlyMemory<byte> source, Memory<byte> target, int batch, int rows, int columns)
     {
-        Span<Vector128<byte>> a = stackalloc Vector128<byte>[Block], b = stackalloc Vector128<byte>[Block];
-        for (int i = 0; i < Block; i++)
-            a[i] = Vector128.LoadUnsafe(ref Unsafe.Add(ref from, i * fromPitch));
-        for (int round = 0; round < 4; round++)
+        int size = rows * columns;
+        Check(Math.Min(source.Length, batch * size), Math.Min(target.Length, batch * size), batch, rows, columns);
+        if (rows == 1 || columns == 1)
         {
-            for (int i = 0; i < Block / 2; i++)
-            {
-                b[2 * i] = Sse2.UnpackLow(a[i], a[i + Block / 2]);
-                b[2 * i + 1] = Sse2.UnpackHigh(a[i], a[i + Block / 2]);
-            }
-            Span<Vector128<byte>> swap = a;
-            a = b;
-            b = swap;
+            source[..(batch * size)].CopyTo(target);
+            return;
         }
-        for (int i = 0; i < Block; i++)
-            a[i].StoreUnsafe(ref Unsafe.Add(ref to, i * toPitch));
+        var work = new Work(source, target, rows, columns, KernelSelector.UsesVectors);
+        KernelThreads.Split(batch * work.Tiles, Math.Max(1, LeastBytes / Math.Max(1, size / Math.Max(1, work.Tiles))), work);
+    }
+
+    private static void Check(int source, int target, int batch, int rows, int columns)
+    {
+        if (source != batch * rows * columns || target != source)
+            throw new ArgumentException($"{source} and {target} bytes for {batch} times {rows} x {columns}.");
+    }
+
+    private static void Run(ReadOnlySpan<byte> source, Span<byte> target, int rows, int columns, int r0, int r1, int c0, int c1, bool vectors)
+    {
+        if (vectors)
+            VectorTranspose.Run(source, target, rows, columns, r0, r1, c0, c1);
+        else
+            ReferenceTranspose.Run(source, target, rows, columns, r0, r1, c0, c1);
+    }
+
+    private readonly struct Work : IRangeWork
+    {
+        private readonly ReadOnlyMemory<byte> source;
+        private readonly Memory<byte> target;
+        private readonly int rows, columns, height, width, down, across;
+        private readonly bool vectors;
+
+        public Work(ReadOnlyMemory<byte> source, Memory<byte> target, int rows, int columns, bool vectors)
+        {
+            (this.source, this.target, this.rows, this.columns, this.vectors) = (source, target, rows, columns, vectors);
+            height = columns < Few ? LongTile : Tile;
+            width = rows < Few ? LongTile : Tile;
+            down = (rows + height - 1) / height;
+            across = (columns + width - 1) / width;
+        }
+
+        /// <summary>Of an image.</summary>
+        public int Tiles => down * across;
+
+        public void Run(int from, int to)
+        {
+            int size = rows * columns;
+            ReadOnlySpan<byte> images = source.Span;
+            Span<byte> results = target.Span;
+            for (int job = from; job < to; job++)
+            {
+                (int n, int tile) = Math.DivRem(job, Tiles);
+                int r = tile / across * height, c = tile % across * width;
+                LayoutConversion.Run(images.Slice(n * size, size), results.Slice(n * size, size), rows, columns,
+                    r, Math.Min(r + height, rows), c, Math.Min(c + width, columns), vectors);
+            }
+        }
     }
 }

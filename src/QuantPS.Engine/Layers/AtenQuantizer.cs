@@ -1,3 +1,4 @@
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 
 namespace QuantPS.Engine.Layers;
@@ -13,33 +14,28 @@ namespace QuantPS.Engine.Layers;
 /// </remarks>
 internal readonly struct AtenQuantizer
 {
-    private readonly float scale, inverse;
     private readonly int zeroPoint, low, high;
-    private readonly QDType dtype;
     private readonly LayerOptions options;
 
     public AtenQuantizer(QParams output, LayerOptions options)
     {
-        scale = output.Scales[0];
-        inverse = 1f / scale;
         zeroPoint = output.ZeroPoints[0];
-        dtype = output.DType;
-        (low, high) = dtype.Range();
+        (low, high) = output.DType.Range();
         this.options = options;
+        VectorRule = new QuantizeRule(output.Scales[0], zeroPoint, output.DType, compat: options.Compat ? QuantizeCompat.Torch2PerTensor : QuantizeCompat.None);
+        ScalarRule = new QuantizeRule(output.Scales[0], zeroPoint, output.DType,
+            compat: options.Compat && options.TorchVersion == TorchVersion.V1_13 ? QuantizeCompat.Torch113 : QuantizeCompat.None);
     }
 
-    /// <summary>Smallest integer that a fused ReLU leaves.</summary>
-    public int Zero => zeroPoint;
-
     /// <summary>In a vector block: rne(v * f32(1/scale)) + zp, saturated.</summary>
-    public byte Vector(float v) => unchecked((byte)(options.Compat
-        ? QuantizeCompatKernels.Quantize(QuantizeCompat.Torch2PerTensor, v, scale, zeroPoint, dtype)
-        : Quantizer.QuantizeTorch(v, inverse, zeroPoint, low, high)));
+    public QuantizeRule VectorRule { get; }
 
-    /// <summary>In the left-overs. Differs from <see cref="Vector"/> only for NaN and beyond int32.</summary>
-    public byte Scalar(float v) => unchecked((byte)(options.Compat && options.TorchVersion == TorchVersion.V1_13
-        ? QuantizeCompatKernels.Quantize(QuantizeCompat.Torch113, v, scale, zeroPoint, dtype)
-        : Quantizer.QuantizeTorch(v, inverse, zeroPoint, low, high)));
+    /// <summary>In the left-overs. Differs from <see cref="VectorRule"/> only for NaN and beyond int32.</summary>
+    public QuantizeRule ScalarRule { get; }
+
+    public byte Vector(float v) => unchecked((byte)VectorRule.Apply(v));
+
+    public byte Scalar(float v) => unchecked((byte)ScalarRule.Apply(v));
 
     /// <summary>In a vector block, from an int32 sum: rne(f32(sum) * multiplier) + zp.</summary>
     /// <remarks>Source: RequantizeAvx2. In compat mode a product beyond int32 becomes INT32_MIN first, and so the minimum.</remarks>

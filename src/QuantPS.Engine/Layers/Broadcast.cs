@@ -30,13 +30,21 @@ internal sealed class Broadcast
 
     public int[] Shape { get; }
 
-    /// <summary>Calls run(output start, a start, b start, length, a step, b step) for every innermost stretch; steps are 0 or 1.</summary>
-    public void ForEachRun(Action<int, int, int, int, int, int> run)
+    /// <summary>How many innermost stretches there are.</summary>
+    public int Runs => Length == 0 ? 0 : TensorShape.Count(Shape) / Length;
+
+    /// <summary>Length of a stretch.</summary>
+    public int Length => dims.Count == 0 ? 1 : dims[^1].Size;
+
+    /// <summary>True where both operands have the result's shape: one stretch, all along.</summary>
+    public bool IsPlain => dims.Count == 0 || dims is [(_, 1, 1)];
+
+    /// <summary>Calls run(output start, a start, b start, length, a step, b step) for the innermost stretches [first, end); steps are 0 or 1.</summary>
+    public void ForEachRun(int first, int end, Action<int, int, int, int, int, int> run)
     {
         (int length, int stepA, int stepB) = dims.Count == 0 ? (1, 0, 0) : dims[^1];
         int[] outer = [.. dims.Take(Math.Max(0, dims.Count - 1)).Select(d => d.Size)];
-        int count = TensorShape.Count(outer);
-        for (int i = 0; i < count; i++)
+        for (int i = first; i < end; i++)
         {
             int a = 0, b = 0, rest = i;
             for (int d = outer.Length - 1; d >= 0; d--)

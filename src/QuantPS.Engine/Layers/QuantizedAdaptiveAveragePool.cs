@@ -1,4 +1,5 @@
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -40,36 +41,30 @@ public sealed class QuantizedAdaptiveAveragePool
     {
         var input = new PoolInput(x, outputSize.Length, "Adaptive average pooling");
         QuantizedTensor y = OperatorChecks.NewTensor(input.OutputShape(outputSize), x.QParams, x);
-        (int oD, int oH, int oW) = PoolInput.Three(outputSize, 1);
-        bool qnnpack = engine == EngineKind.Qnnpack && x.DType == QDType.QUInt8 && outputSize.Length < 3
-            && !(input.H == oH && input.W == oW) && input.H % oH == 0 && input.W % oW == 0;
-        bool nhwc = input.IsChannelsLast(channelsLast);
-        var mean = new PoolMean(x.QParams, qnnpack, nhwc, input.Channels, options, viaReciprocal: true);
-        int zeroPoint = qnnpack || nhwc ? x.QParams.ZeroPoints[0] : 0;
-        int at = 0;
-        for (int plane = 0; plane < input.Planes; plane++)
-        {
-            for (int d = 0; d < oD; d++)
-            {
-                (int d0, int d1) = Window(d, oD, input.D);
-                for (int h = 0; h < oH; h++)
-                {
-                    (int h0, int h1) = Window(h, oH, input.H);
-                    for (int w = 0; w < oW; w++)
-                    {
-                        (int w0, int w1) = Window(w, oW, input.W);
-                        int sum = input.Sum(plane, zeroPoint, d0, d1, h0, h1, w0, w1);
-                        y.Bytes[at++] = qnnpack || nhwc
-                            ? mean.Apply(sum, (d1 - d0) * (h1 - h0) * (w1 - w0), plane % input.Channels)
-                            : unchecked((byte)(int)Rounding.HalfToEven(sum * (1f / (d1 - d0) / (h1 - h0) / (w1 - w0))));
-                    }
-                }
-            }
-        }
+        AveragePoolKernel.Run(x.Memory, y.Memory, input.Batch, input.Channels, PoolShape.Adaptive(input.Spatial, outputSize),
+            Rule(x.QParams, input.Channels, input.Spatial, input.IsChannelsLast(channelsLast)), KernelLayout.Contiguous);
         return y;
     }
 
-    // In float32, as PyTorch computes it.
-    private static (int First, int End) Window(int index, int count, int size) =>
-        ((int)MathF.Floor((float)(index * size) / count), (int)MathF.Ceiling((float)((index + 1) * size) / count));
+    /// <summary>The same on bytes in either layout. Which of PyTorch's formulas counts is what the layer was told, not where the bytes lie.</summary>
+    /// <param name="x">8-bit integers, [N, C, spatial...] in the layout.</param>
+    /// <param name="batch">N.</param>
+    /// <param name="channels">C.</param>
+    /// <param name="spatial">Spatial sizes, as many as the output has.</param>
+    /// <param name="qparams">Of input and output.</param>
+    /// <param name="y">Receives [N, C, output spatial...] in the same layout.</param>
+    /// <param name="layout">Of both.</param>
+    public void Run(ReadOnlyMemory<byte> x, int batch, int channels, int[] spatial, QParams qparams, Memory<byte> y, KernelLayout layout) =>
+        AveragePoolKernel.Run(x, y, batch, channels, PoolShape.Adaptive(spatial, outputSize),
+            Rule(qparams, channels, spatial, channelsLast || channels == 1 || TensorShape.Count(spatial) == 1), layout);
+
+    private AverageRule Rule(QParams p, int channels, int[] spatial, bool nhwc)
+    {
+        bool even = !spatial.AsSpan().SequenceEqual(outputSize) && spatial.Zip(outputSize).All(s => s.First % s.Second == 0);
+        if (engine == EngineKind.Qnnpack && p.DType == QDType.QUInt8 && outputSize.Length < 3 && even)
+            return new AverageRule(p, AverageForm.Qnnpack, AverageDivisor.Inside, 0, channels, options);
+        return nhwc
+            ? new AverageRule(p, AverageForm.ReciprocalFactor, AverageDivisor.Inside, 0, channels, options)
+            : new AverageRule(p, AverageForm.Raw, AverageDivisor.ByDimension, 0, channels, options);
+    }
 }

@@ -1,4 +1,6 @@
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
+using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -42,7 +44,7 @@ public sealed class QuantizedAdd
         this.engine = engine;
         this.options = options ?? new LayerOptions();
         if (TakesFixedPoint(a))
-            _ = new FixedPoint(a, b, output, this.options.Relu);
+            _ = new FixedPointAddRule(a, b, output, this.options.Relu);
     }
 
     public QParams OutputQParams { get; }
@@ -59,7 +61,7 @@ public sealed class QuantizedAdd
         QuantizedTensor z = OperatorChecks.NewTensor(broadcast.Shape, OutputQParams, x);
         // QNNPACK itself does not broadcast, XNNPACK does.
         if (TakesFixedPoint(x.QParams) && (x.DType == QDType.QInt8 || x.Dims.SequenceEqual(y.Dims)))
-            RunFixedPoint(new FixedPoint(x.QParams, y.QParams, OutputQParams, options.Relu), broadcast, x, y, z);
+            RunFixedPoint(new FixedPointAddRule(x.QParams, y.QParams, OutputQParams, options.Relu), broadcast, x, y, z);
         else
             RunFloat(broadcast, x, y, z);
         return z;
@@ -72,38 +74,30 @@ public sealed class QuantizedAdd
 
     private void RunFloat(Broadcast broadcast, QuantizedTensor x, QuantizedTensor y, QuantizedTensor z)
     {
-        bool onnx = engine == EngineKind.OnnxRuntime, relu = options.Relu;
-        float[] plainX = DequantizeTable(x.QParams), plainY = DequantizeTable(y.QParams);
-        float[] vectorX = onnx ? plainX : AtenQuantizer.VectorReals(x.QParams), vectorY = onnx ? plainY : AtenQuantizer.VectorReals(y.QParams);
+        bool onnx = engine == EngineKind.OnnxRuntime;
         var quantizer = new AtenQuantizer(OutputQParams, options);
-        (int low, int high) = OutputQParams.DType.Range();
-        float scale = OutputQParams.Scales[0];
-        int zeroPoint = OutputQParams.ZeroPoints[0];
-        broadcast.ForEachRun((to, p, q, length, stepP, stepQ) =>
+        QuantizeRule output = onnx ? new QuantizeRule(OutputQParams.Scales[0], OutputQParams.ZeroPoints[0], OutputQParams.DType, divides: true) : quantizer.VectorRule;
+        AddRule rule = new(x.QParams, y.QParams, output, fused: !onnx, options.Relu), tail = new(x.QParams, y.QParams, quantizer.ScalarRule, fused: false, options.Relu);
+        int vector = onnx ? broadcast.Length : quantizer.VectorLength(broadcast.Length);
+        if (broadcast.IsPlain)
         {
-            ReadOnlySpan<byte> from = x.Bytes, and = y.Bytes;
-            Span<byte> r = z.Bytes.Slice(to, length);
-            int vector = onnx ? length : quantizer.VectorLength(length);
-            for (int i = 0; i < length; i++, p += stepP, q += stepQ)
-            {
-                float v = i < vector ? vectorX[from[p]] + vectorY[and[q]] : plainX[from[p]] + plainY[and[q]];
-                if (relu)
-                    v = MathF.Max(v, 0f);
-                r[i] = onnx ? unchecked((byte)Quantizer.QuantizeOnnx(v, scale, zeroPoint, low, high)) : i < vector ? quantizer.Vector(v) : quantizer.Scalar(v);
-            }
-        });
+            AddKernel.Run(x.Memory[..vector], y.Memory[..vector], z.Memory[..vector], rule);
+            AddKernel.Run(x.Memory[vector..], y.Memory[vector..], z.Memory[vector..], tail);
+            return;
+        }
+        bool vectors = KernelSelector.UsesVectors;
+        BinaryRuns.Run(broadcast, x, y, z, vector, (a, b, sums) => AddKernel.Run(a, b, sums, rule, vectors), (a, b, sums) => AddKernel.Run(a, b, sums, tail, vectors));
     }
 
-    private static void RunFixedPoint(FixedPoint rule, Broadcast broadcast, QuantizedTensor x, QuantizedTensor y, QuantizedTensor z)
+    private static void RunFixedPoint(FixedPointAddRule rule, Broadcast broadcast, QuantizedTensor x, QuantizedTensor y, QuantizedTensor z)
     {
-        bool signed = x.DType == QDType.QInt8;
-        broadcast.ForEachRun((to, p, q, length, stepP, stepQ) =>
+        if (broadcast.IsPlain)
         {
-            ReadOnlySpan<byte> from = x.Bytes, and = y.Bytes;
-            Span<byte> r = z.Bytes.Slice(to, length);
-            for (int i = 0; i < length; i++, p += stepP, q += stepQ)
-                r[i] = unchecked((byte)(signed ? rule.Apply((sbyte)from[p], (sbyte)and[q]) : rule.Apply(from[p], and[q])));
-        });
+            FixedPointAddKernel.Run(x.Memory, y.Memory, z.Memory, rule);
+            return;
+        }
+        bool vectors = KernelSelector.UsesVectors;
+        BinaryRuns.Run(broadcast, x, y, z, broadcast.Length, (a, b, sums) => FixedPointAddKernel.Run(a, b, sums, rule, vectors));
     }
 
     /// <summary>The real value of every byte under 8-bit parameters.</summary>
@@ -113,52 +107,5 @@ public sealed class QuantizedAdd
         for (int i = 0; i < table.Length; i++)
             table[i] = Quantizer.Dequantize(p.DType == QDType.QInt8 ? (sbyte)i : i, p.Scales[0], p.ZeroPoints[0]);
         return table;
-    }
-
-    /// <summary>QNNPACK's and XNNPACK's integers-only addition.</summary>
-    private readonly struct FixedPoint
-    {
-        private const float LeastRatio = 1f / (1 << 14), RatioLimit = 256f;
-        private readonly int multiplierA, multiplierB, bias, shift, zeroPoint, low, high;
-        private readonly bool tiesUp;
-
-        public FixedPoint(QParams a, QParams b, QParams output, bool relu)
-        {
-            float ratioA = a.Scales[0] / output.Scales[0], ratioB = b.Scales[0] / output.Scales[0];
-            foreach (float ratio in (ReadOnlySpan<float>)[ratioA, ratioB])
-            {
-                if (!(ratio >= LeastRatio && ratio < RatioLimit))
-                    throw new QuantException(ErrorIds.InvalidRequantizationScale, $"QNNPACK adds with ratios of input scale to output scale from 2^-14 up to 2^8; one here is {ratio:G9}. Observe a wider range, or use another engine.");
-            }
-            tiesUp = a.DType == QDType.QInt8;
-            int exponent = (BitConverter.SingleToInt32Bits(MathF.Max(ratioA, ratioB)) >> 23) - 127;
-            shift = (tiesUp ? 20 : 21) - exponent;
-            float toInteger = BitConverter.Int32BitsToSingle((shift + 127) << 23);
-            multiplierA = (int)Rounding.HalfToEven(ratioA * toInteger);
-            multiplierB = (int)Rounding.HalfToEven(ratioB * toInteger);
-            bias = unchecked(-(multiplierA * a.ZeroPoints[0] + multiplierB * b.ZeroPoints[0]));
-            zeroPoint = output.ZeroPoints[0];
-            (low, high) = output.DType.Range();
-            if (relu)
-                low = Math.Max(low, zeroPoint);
-        }
-
-        public int Apply(int x, int y)
-        {
-            int sum = unchecked(bias + x * multiplierA + y * multiplierB);
-            int half = 1 << (shift - 1);
-            int quotient;
-            if (tiesUp)
-            {
-                quotient = unchecked(sum + half) >> shift;
-            }
-            else
-            {
-                int mask = (int)((1u << shift) - 1);
-                int remainder = (sum & mask) - (sum < 0 ? 1 : 0);
-                quotient = (sum >> shift) + (remainder > mask >> 1 ? 1 : 0);
-            }
-            return Math.Clamp(quotient + zeroPoint, low, high);
-        }
     }
 }

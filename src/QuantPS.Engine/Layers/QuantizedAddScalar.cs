@@ -1,4 +1,5 @@
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -62,8 +63,8 @@ public sealed class QuantizedAddScalar
         });
         byte[] table = Table(true).Vector, tail = Table(false).Vector;
         int vectorLength = quantizer.VectorLength(x.Length);
-        for (int i = 0; i < x.Length; i++)
-            y.Bytes[i] = (i < vectorLength ? table : tail)[x.Bytes[i]];
+        TableKernel.Run(x.Memory[..vectorLength], y.Memory[..vectorLength], table);
+        TableKernel.Run(x.Memory[vectorLength..], y.Memory[vectorLength..], tail);
         return y;
     }
 

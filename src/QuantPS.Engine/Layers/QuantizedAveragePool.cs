@@ -1,4 +1,5 @@
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -50,42 +51,35 @@ public sealed class QuantizedAveragePool
     public QuantizedTensor Run(QuantizedTensor x)
     {
         var input = new PoolInput(x, Geometry.SpatialRank, "Average pooling");
-        int[] spatial = Geometry.OutputSize(input.Spatial);
-        QuantizedTensor y = OperatorChecks.NewTensor(input.OutputShape(spatial), x.QParams, x);
-        (int oD, int oH, int oW) = PoolInput.Three(spatial, 1);
-        (int kD, int kH, int kW) = PoolInput.Three(Geometry.Kernel, 1);
-        (int sD, int sH, int sW) = PoolInput.Three(Geometry.Stride, 1);
-        (int pD, int pH, int pW) = PoolInput.Three(Geometry.Padding, 0);
-        int zeroPoint = x.QParams.ZeroPoints[0];
-        bool qnnpack = engine == EngineKind.Qnnpack && x.DType == QDType.QUInt8 && !Geometry.CeilMode && Geometry.SpatialRank < 3;
-        bool nhwc = input.IsChannelsLast(channelsLast);
-        var mean = new PoolMean(x.QParams, qnnpack, nhwc || Geometry.SpatialRank == 3, input.Channels, options, viaReciprocal: !nhwc);
-        int at = 0;
-        for (int plane = 0; plane < input.Planes; plane++)
-        {
-            for (int d = 0; d < oD; d++)
-            {
-                (int d0, int d1, int wholeD) = Window(d, sD, pD, kD, input.D);
-                for (int h = 0; h < oH; h++)
-                {
-                    (int h0, int h1, int wholeH) = Window(h, sH, pH, kH, input.H);
-                    for (int w = 0; w < oW; w++)
-                    {
-                        (int w0, int w1, int wholeW) = Window(w, sW, pW, kW, input.W);
-                        int divisor = qnnpack ? kD * kH * kW
-                            : divisorOverride ?? (countIncludePad ? wholeD * wholeH * wholeW : (d1 - d0) * (h1 - h0) * (w1 - w0));
-                        y.Bytes[at++] = mean.Apply(input.Sum(plane, zeroPoint, d0, d1, h0, h1, w0, w1), divisor, plane % input.Channels);
-                    }
-                }
-            }
-        }
+        QuantizedTensor y = OperatorChecks.NewTensor(input.OutputShape(Geometry.OutputSize(input.Spatial)), x.QParams, x);
+        AveragePoolKernel.Run(x.Memory, y.Memory, input.Batch, input.Channels, PoolShape.Of(Geometry, input.Spatial),
+            Rule(x.QParams, input.Channels, input.IsChannelsLast(channelsLast)), KernelLayout.Contiguous);
         return y;
     }
 
-    /// <summary>The part of a window inside the input, and the window's size with padding.</summary>
-    private static (int First, int End, int Whole) Window(int index, int stride, int pad, int kernel, int size)
+    /// <summary>The same on bytes in either layout. Which of PyTorch's formulas counts is what the layer was told, not where the bytes lie.</summary>
+    /// <param name="x">8-bit integers, [N, C, spatial...] in the layout.</param>
+    /// <param name="batch">N.</param>
+    /// <param name="channels">C.</param>
+    /// <param name="spatial">Spatial sizes, as many as the geometry has.</param>
+    /// <param name="qparams">Of input and output.</param>
+    /// <param name="y">Receives [N, C, output spatial...] in the same layout.</param>
+    /// <param name="layout">Of both.</param>
+    /// <exception cref="QuantException">ShapeMismatch: the window does not fit.</exception>
+    public void Run(ReadOnlyMemory<byte> x, int batch, int channels, int[] spatial, QParams qparams, Memory<byte> y, KernelLayout layout) =>
+        AveragePoolKernel.Run(x, y, batch, channels, PoolShape.Of(Geometry, spatial),
+            Rule(qparams, channels, channelsLast || channels == 1 || TensorShape.Count(spatial) == 1), layout);
+
+    private AverageRule Rule(QParams p, int channels, bool nhwc)
     {
-        int first = index * stride - pad, end = Math.Min(first + kernel, size + pad);
-        return (Math.Max(first, 0), Math.Min(end, size), end - first);
+        bool qnnpack = engine == EngineKind.Qnnpack && p.DType == QDType.QUInt8 && !Geometry.CeilMode && Geometry.SpatialRank < 3;
+        AverageForm form = qnnpack ? AverageForm.Qnnpack
+            : nhwc ? AverageForm.Factor
+            : Geometry.SpatialRank == 3 ? AverageForm.ReciprocalFactor
+            : AverageForm.ZeroPointInside;
+        if (qnnpack)
+            return new AverageRule(p, form, AverageDivisor.Fixed, TensorShape.Count(Geometry.Kernel), channels, options);
+        AverageDivisor divisor = divisorOverride is not null ? AverageDivisor.Fixed : countIncludePad ? AverageDivisor.Whole : AverageDivisor.Inside;
+        return new AverageRule(p, form, divisor, divisorOverride ?? 0, channels, options);
     }
 }

@@ -1,4 +1,5 @@
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -63,21 +64,31 @@ public sealed class QuantizedConcat
         foreach (QuantizedTensor t in tensors)
         {
             int size = t.Dims[axis];
-            (byte[] vector, byte[] tail) = Tables(t.QParams, nhwc);
-            for (int o = 0; o < outer; o++)
-            {
-                for (int c = 0; c < size; c++)
-                {
-                    byte[] table = c < VectorChannels(size) ? vector : tail;
-                    ReadOnlySpan<byte> from = t.Bytes.Slice((o * size + c) * inner, inner);
-                    Span<byte> to = y.Bytes.Slice((o * joined + start + c) * inner, inner);
-                    for (int i = 0; i < inner; i++)
-                        to[i] = table[from[i]];
-                }
-            }
+            (byte[]? vector, byte[]? tail) = Tables(t.QParams, nhwc);
+            ConcatKernel.Run(t.Memory, y.Memory, outer, size * inner, joined * inner, start * inner, vector, VectorChannels(size) * inner, tail);
             start += size;
         }
         return y;
+    }
+
+    /// <summary>Puts one image tensor's channels into the result of joining along the channels; bytes in either layout, the formula as the layer was told.</summary>
+    /// <param name="x">8-bit integers, [N, C, area] in the layout.</param>
+    /// <param name="qparams">Its parameters, of the output's dtype.</param>
+    /// <param name="batch">N.</param>
+    /// <param name="channels">C.</param>
+    /// <param name="area">Pixels of an image.</param>
+    /// <param name="y">The result, [N, all channels, area] in the layout.</param>
+    /// <param name="allChannels">Of the result.</param>
+    /// <param name="first">Where in them these channels begin.</param>
+    /// <param name="layout">Of both.</param>
+    /// <exception cref="QuantException">UnsupportedDType.</exception>
+    public void Join(ReadOnlyMemory<byte> x, QParams qparams, int batch, int channels, int area, Memory<byte> y, int allChannels, int first, KernelLayout layout)
+    {
+        OperatorChecks.EightBit(qparams, "A tensor to join");
+        OperatorChecks.SameDType(qparams, OutputQParams, "Joining");
+        (int outer, int inner) = layout == KernelLayout.ChannelsLast ? (batch * area, 1) : (batch, area);
+        (byte[]? vector, byte[]? tail) = Tables(qparams, channelsLast);
+        ConcatKernel.Run(x, y, outer, channels * inner, allChannels * inner, first * inner, vector, VectorChannels(channels) * inner, tail);
     }
 
     private int VectorChannels(int channels)
@@ -86,13 +97,11 @@ public sealed class QuantizedConcat
         return options.Compat ? channels - channels % lanes : channels;
     }
 
-    private (byte[] Vector, byte[] Tail) Tables(QParams input, bool nhwc)
+    /// <summary>Null where bytes are copied.</summary>
+    private (byte[]? Vector, byte[]? Tail) Tables(QParams input, bool nhwc)
     {
         if (nhwc && !options.Relu && OperatorChecks.SameParameters(input, OutputQParams))
-        {
-            byte[] copy = ElementwiseTables.Direct(input, OutputQParams, q => q).Vector;
-            return (copy, copy);
-        }
+            return (null, null);
         var quantizer = new AtenQuantizer(OutputQParams, options);
         float[] reals = AtenQuantizer.VectorReals(input), plain = AtenQuantizer.ScalarReals(input);
         byte[] vector = new byte[256], tail = new byte[256];

@@ -1,4 +1,5 @@
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -34,14 +35,10 @@ public abstract class QuantizedElementwise
     {
         ElementwiseTables tables = TablesFor(x.QParams);
         QuantizedTensor y = OperatorChecks.NewTensor(x.Shape, tables.Output, x);
-        ReadOnlySpan<byte> from = x.Bytes;
-        Span<byte> to = y.Bytes;
-        int vector = tables.Tail is null ? to.Length : AtenQuantizer.VectorLength(to.Length, Options);
-        byte[] table = tables.Vector;
-        for (int i = 0; i < vector; i++)
-            to[i] = table[from[i]];
-        for (int i = vector; i < to.Length; i++)
-            to[i] = tables.Tail![from[i]];
+        int vector = tables.Tail is null ? y.Length : AtenQuantizer.VectorLength(y.Length, Options);
+        TableKernel.Run(x.Memory[..vector], y.Memory[..vector], tables.Vector);
+        if (tables.Tail is { } tail)
+            TableKernel.Run(x.Memory[vector..], y.Memory[vector..], tail);
         return y;
     }
 

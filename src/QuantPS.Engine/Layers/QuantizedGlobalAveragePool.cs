@@ -1,4 +1,5 @@
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -19,20 +20,20 @@ public sealed class QuantizedGlobalAveragePool(QParams input, QParams output, bo
         int[] shape = x.Shape;
         Array.Fill(shape, 1, 2, shape.Length - 2);
         QuantizedTensor y = new(shape, new AlignedBuffer<byte>(TensorShape.Count(shape)).Memory, output) { Source = x.Source };
-        ReadOnlySpan<byte> from = x.Bytes;
-        (int low, int high) = output.DType.Range();
-        float scale = output.Scales[0];
-        bool signed = input.DType == QDType.QInt8;
-        for (int plane = 0; plane < y.Length; plane++)
-        {
-            int sum = -area * input.ZeroPoints[0];
-            foreach (byte b in from.Slice(plane * area, area))
-                sum += signed ? (sbyte)b : b;
-            float mean = sum * input.Scales[0] / area;
-            y.Bytes[plane] = unchecked((byte)(onnxRule
-                ? Quantizer.QuantizeOnnx(mean, scale, output.ZeroPoints[0], low, high)
-                : Quantizer.QuantizeTorch(mean, 1f / scale, output.ZeroPoints[0], low, high)));
-        }
+        Run(x.Memory, x.Dims[0], x.Dims[1], area, y.Memory, KernelLayout.Contiguous);
         return y;
+    }
+
+    /// <summary>The same on bytes in either layout.</summary>
+    /// <param name="x">8-bit integers, [N, C, area] in the layout.</param>
+    /// <param name="batch">N.</param>
+    /// <param name="channels">C.</param>
+    /// <param name="area">Pixels of an image.</param>
+    /// <param name="y">Receives [N, C].</param>
+    /// <param name="layout">Of the input.</param>
+    public void Run(ReadOnlyMemory<byte> x, int batch, int channels, int area, Memory<byte> y, KernelLayout layout)
+    {
+        var quantize = new QuantizeRule(output.Scales[0], output.ZeroPoints[0], output.DType, onnxRule);
+        GlobalAveragePoolKernel.Run(x, y, batch, channels, new GlobalAverageRule(input.Scales[0], input.ZeroPoints[0], input.DType == QDType.QInt8, area, quantize), layout);
     }
 }

@@ -1,3 +1,4 @@
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -18,52 +19,23 @@ public sealed class QuantizedMaxPool(PoolGeometry geometry, EngineKind engine = 
     public QuantizedTensor Run(QuantizedTensor x)
     {
         var input = new PoolInput(x, geometry.SpatialRank, "Max pooling");
-        int[] spatial = geometry.OutputSize(input.Spatial);
-        QuantizedTensor y = OperatorChecks.NewTensor(input.OutputShape(spatial), x.QParams, x);
-        (int oD, int oH, int oW) = PoolInput.Three(spatial, 1);
-        (int kD, int kH, int kW) = PoolInput.Three(geometry.Kernel, 1);
-        (int sD, int sH, int sW) = PoolInput.Three(geometry.Stride, 1);
-        (int pD, int pH, int pW) = PoolInput.Three(geometry.Padding, 0);
-        (int tD, int tH, int tW) = PoolInput.Three(geometry.Dilation, 1);
-        bool nearest = options is { Compat: true } && engine == EngineKind.Qnnpack && x.DType == QDType.QUInt8 && !geometry.CeilMode;
-        byte flip = x.DType == QDType.QInt8 ? (byte)0x80 : (byte)0;
-        int area = input.D * input.H * input.W, at = 0;
-        for (int plane = 0; plane < input.Planes; plane++)
-        {
-            ReadOnlySpan<byte> from = x.Bytes.Slice(plane * area, area);
-            for (int d = 0; d < oD; d++)
-                for (int h = 0; h < oH; h++)
-                    for (int w = 0; w < oW; w++)
-                        y.Bytes[at++] = Largest(from, d * sD - pD, h * sH - pH, w * sW - pW);
-        }
+        PoolShape shape = PoolShape.Of(geometry, input.Spatial);
+        QuantizedTensor y = OperatorChecks.NewTensor(input.OutputShape(geometry.OutputSize(input.Spatial)), x.QParams, x);
+        MaxPoolKernel.Run(x.Memory, y.Memory, input.Batch, input.Channels, shape, x.DType, KernelLayout.Contiguous, ReadsNearest(x.DType));
         return y;
-
-        // qint8 bytes, flipped, are ordered as unsigned ones.
-        byte Largest(ReadOnlySpan<byte> from, int d0, int h0, int w0)
-        {
-            int best = 0;
-            for (int i = 0; i < kD; i++)
-            {
-                if (!Inside(d0 + i * tD, input.D, out int d))
-                    continue;
-                for (int j = 0; j < kH; j++)
-                {
-                    if (!Inside(h0 + j * tH, input.H, out int h))
-                        continue;
-                    for (int k = 0; k < kW; k++)
-                    {
-                        if (Inside(w0 + k * tW, input.W, out int w))
-                            best = Math.Max(best, from[(d * input.H + h) * input.W + w] ^ flip);
-                    }
-                }
-            }
-            return (byte)(best ^ flip);
-        }
-
-        bool Inside(int position, int size, out int read)
-        {
-            read = nearest ? Math.Clamp(position, 0, size - 1) : position;
-            return (uint)read < (uint)size;
-        }
     }
+
+    /// <summary>The same on bytes in either layout.</summary>
+    /// <param name="x">8-bit integers, [N, C, spatial...] in the layout.</param>
+    /// <param name="batch">N.</param>
+    /// <param name="channels">C.</param>
+    /// <param name="spatial">Spatial sizes, as many as the geometry has.</param>
+    /// <param name="dtype">quint8 or qint8.</param>
+    /// <param name="y">Receives [N, C, output spatial...] in the same layout.</param>
+    /// <param name="layout">Of both.</param>
+    /// <exception cref="Errors.QuantException">ShapeMismatch: the window does not fit.</exception>
+    public void Run(ReadOnlyMemory<byte> x, int batch, int channels, int[] spatial, QDType dtype, Memory<byte> y, KernelLayout layout) =>
+        MaxPoolKernel.Run(x, y, batch, channels, PoolShape.Of(geometry, spatial), dtype, layout, ReadsNearest(dtype));
+
+    private bool ReadsNearest(QDType dtype) => options is { Compat: true } && engine == EngineKind.Qnnpack && dtype == QDType.QUInt8 && !geometry.CeilMode;
 }

@@ -1,4 +1,6 @@
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
+using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -41,21 +43,16 @@ public sealed class QuantizedMul
         bool xnnpack = signed && zeroZ < sbyte.MaxValue;
         float product = x.QParams.Scales[0] * y.QParams.Scales[0], outputScale = OutputQParams.Scales[0];
         float multiplier = xnnpack ? product / outputScale : product * (1f / outputScale);
-        var quantizer = new AtenQuantizer(OutputQParams, options);
-        broadcast.ForEachRun((to, p, q, length, stepP, stepQ) =>
+        MulRule tail = new(zeroX, zeroY, multiplier, zeroZ, signed, options.Relu, Indefinite: false), rule = tail with { Indefinite = options.Compat };
+        int vector = xnnpack ? 0 : AtenQuantizer.VectorLength(broadcast.Length, options);
+        if (broadcast.IsPlain)
         {
-            ReadOnlySpan<byte> from = x.Bytes, and = y.Bytes;
-            Span<byte> r = z.Bytes.Slice(to, length);
-            int vector = xnnpack ? 0 : quantizer.VectorLength(length);
-            for (int i = 0; i < length; i++, p += stepP, q += stepQ)
-            {
-                int c = signed ? ((sbyte)from[p] - zeroX) * ((sbyte)and[q] - zeroY) : (from[p] - zeroX) * (and[q] - zeroY);
-                byte v = i < vector ? quantizer.VectorFromInt(c, multiplier) : quantizer.ScalarFromInt(c, multiplier);
-                if (options.Relu)
-                    v = signed ? unchecked((byte)Math.Max((sbyte)v, zeroZ)) : (byte)Math.Max(v, zeroZ);
-                r[i] = v;
-            }
-        });
+            MulKernel.Run(x.Memory[..vector], y.Memory[..vector], z.Memory[..vector], rule);
+            MulKernel.Run(x.Memory[vector..], y.Memory[vector..], z.Memory[vector..], tail);
+            return z;
+        }
+        bool vectors = KernelSelector.UsesVectors;
+        BinaryRuns.Run(broadcast, x, y, z, vector, (a, b, products) => MulKernel.Run(a, b, products, rule, vectors), (a, b, products) => MulKernel.Run(a, b, products, tail, vectors));
         return z;
     }
 }

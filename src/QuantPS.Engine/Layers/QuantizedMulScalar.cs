@@ -1,4 +1,5 @@
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -51,8 +52,7 @@ public sealed class QuantizedMulScalar
             int v = scalar == 0 ? 0 : scalar > 0 ? q : high + low - q;
             return relu && scalar != 0 ? Math.Max(v, output.ZeroPoints[0]) : v;
         }).Vector;
-        for (int i = 0; i < x.Length; i++)
-            y.Bytes[i] = table[x.Bytes[i]];
+        TableKernel.Run(x.Memory, y.Memory, table);
         return y;
     }
 }

@@ -1,3 +1,4 @@
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -32,10 +33,12 @@ public sealed class QuantizedTable
     public QuantizedTensor Run(QuantizedTensor x)
     {
         QuantizedTensor y = new(x.Shape, new AlignedBuffer<byte>(x.Length).Memory, OutputQParams) { Source = x.Source };
-        ReadOnlySpan<byte> from = x.Bytes;
-        Span<byte> to = y.Bytes;
-        for (int i = 0; i < to.Length; i++)
-            to[i] = table[from[i]];
+        TableKernel.Run(x.Memory, y.Memory, table);
         return y;
     }
+
+    /// <summary>The same on bytes in any layout.</summary>
+    /// <param name="x">8-bit integers.</param>
+    /// <param name="y">Receives as many; may be x itself.</param>
+    public void Run(ReadOnlyMemory<byte> x, Memory<byte> y) => TableKernel.Run(x, y, table);
 }

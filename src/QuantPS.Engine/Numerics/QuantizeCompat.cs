@@ -54,17 +54,7 @@ public static class QuantizeCompatKernels
     /// <param name="version">Whose kernels.</param>
     public static QuantizedTensor Quantize(Tensor tensor, QParams qparams, TorchVersion version)
     {
-        qparams.CheckFits(tensor.Dims);
         QuantizeCompat kernel = version == TorchVersion.V1_13 ? QuantizeCompat.Torch113 : qparams.IsPerChannel ? QuantizeCompat.Torch2PerChannel : QuantizeCompat.Torch2PerTensor;
-        var result = QuantizedTensor.Allocate(tensor.Shape, qparams);
-        (int outer, int channels, int inner) = qparams.IsPerChannel ? TensorShape.Split(tensor.Dims, qparams.Axis) : (1, 1, tensor.Length);
-        ReadOnlySpan<float> x = tensor.Span;
-        for (int block = 0; block < outer * channels; block++)
-        {
-            int c = block % channels;
-            for (int i = block * inner; i < (block + 1) * inner; i++)
-                result.SetInteger(i, Quantize(kernel, x[i], qparams.Scales[c], qparams.ZeroPoints[c], qparams.DType));
-        }
-        return result;
+        return Quantizer.Quantize(tensor, qparams, onnxRule: false, kernel);
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Tensors;
 
 namespace QuantPS.Engine.Numerics;
@@ -51,90 +52,75 @@ public static class Quantizer
     /// <param name="onnxRule">True for ONNX's division.</param>
     /// <exception cref="QuantException">ShapeMismatch: the number of scales is not the number of channels. UnsupportedScheme: float zero points, which
     /// ONNX does not have.</exception>
-    public static QuantizedTensor Quantize(Tensor tensor, QParams qparams, bool onnxRule = false)
+    public static QuantizedTensor Quantize(Tensor tensor, QParams qparams, bool onnxRule = false) => Quantize(tensor, qparams, onnxRule, QuantizeCompat.None);
+
+    internal static QuantizedTensor Quantize(Tensor tensor, QParams qparams, bool onnxRule, QuantizeCompat compat)
     {
         qparams.CheckFits(tensor.Dims);
         Memory<byte> bytes = new AlignedBuffer<byte>(checked((int)qparams.DType.ByteCount(tensor.Length))).Memory;
         QuantizedTensor result = new(tensor.Shape, bytes, qparams) { Source = tensor.Source, Name = tensor.Name };
-        ReadOnlySpan<float> x = tensor.Span;
-        if (!qparams.IsPerChannel)
-        {
-            QuantizeSlice(x, result, 0, qparams.Scales[0], qparams.ZeroPoints[0], onnxRule);
-            return result;
-        }
         if (onnxRule && qparams.HasFloatZeroPoints)
             throw new QuantException(ErrorIds.UnsupportedScheme, "ONNX has no float zero points. Use per_channel_affine or per_channel_symmetric.", tensor);
-        (int outer, int channels, int inner) = TensorShape.Split(tensor.Dims, qparams.Axis);
-        for (int o = 0; o < outer; o++)
+        (int outer, int channels, int inner) = qparams.IsPerChannel ? TensorShape.Split(tensor.Dims, qparams.Axis) : (1, 1, tensor.Length);
+        if (qparams.HasFloatZeroPoints || qparams.DType.Bits() < 8)
         {
-            for (int c = 0; c < channels; c++)
-            {
-                int start = (o * channels + c) * inner;
-                if (qparams.HasFloatZeroPoints)
-                {
-                    QuantizeFloatZeroPoint(x.Slice(start, inner), result, start, 1f / qparams.Scales[c], qparams.FloatZeroPoints[c]);
-                    continue;
-                }
-                QuantizeSlice(x.Slice(start, inner), result, start, qparams.Scales[c], qparams.ZeroPoints[c], onnxRule);
-            }
+            for (int block = 0; block < outer * channels; block++)
+                QuantizeBlock(tensor.Span, result, block % channels, block * inner, inner, onnxRule, compat);
+        }
+        else if (qparams.IsPerChannel)
+        {
+            QuantizeKernel.Run(tensor.Memory, bytes, qparams, channels, inner, onnxRule, compat);
+        }
+        else
+        {
+            QuantizeKernel.Run(tensor.Memory, bytes, new QuantizeRule(qparams.Scales[0], qparams.ZeroPoints[0], qparams.DType, onnxRule, compat));
         }
         return result;
     }
 
-    private static void QuantizeSlice(ReadOnlySpan<float> x, QuantizedTensor result, int start, float scale, int zeroPoint, bool onnxRule)
+    /// <summary>What no kernel takes: float zero points, 4-bit integers.</summary>
+    private static void QuantizeBlock(ReadOnlySpan<float> x, QuantizedTensor result, int channel, int start, int length, bool onnxRule, QuantizeCompat compat)
     {
-        (int min, int max) = result.DType.Range();
-        float inverse = 1f / scale;
-        if (!result.DType.IsEightBit())
+        QParams p = result.QParams;
+        var rule = new QuantizeRule(p.Scales[channel], p.ZeroPoints[channel], p.DType, onnxRule, compat);
+        for (int i = start; i < start + length; i++)
         {
-            for (int i = 0; i < x.Length; i++)
-                result.SetInteger(start + i, onnxRule ? QuantizeOnnx(x[i], scale, zeroPoint, min, max) : QuantizeTorch(x[i], inverse, zeroPoint, min, max));
-            return;
+            result.SetInteger(i, p.HasFloatZeroPoints
+                ? QuantizeTorch(x[i], rule.Inverse, p.FloatZeroPoints[channel], rule.Min, rule.Max)
+                : rule.Apply(x[i]));
         }
-        Span<byte> b = result.Bytes.Slice(start, x.Length);
-        if (onnxRule)
-        {
-            for (int i = 0; i < x.Length; i++)
-                b[i] = unchecked((byte)QuantizeOnnx(x[i], scale, zeroPoint, min, max));
-        }
-        else
-        {
-            for (int i = 0; i < x.Length; i++)
-                b[i] = unchecked((byte)QuantizeTorch(x[i], inverse, zeroPoint, min, max));
-        }
-    }
-
-    private static void QuantizeFloatZeroPoint(ReadOnlySpan<float> x, QuantizedTensor result, int start, float inverse, float zeroPoint)
-    {
-        (int min, int max) = result.DType.Range();
-        for (int i = 0; i < x.Length; i++)
-            result.SetInteger(start + i, QuantizeTorch(x[i], inverse, zeroPoint, min, max));
     }
 
     /// <summary>Integers back to float32.</summary>
     public static Tensor Dequantize(QuantizedTensor tensor)
     {
         Tensor result = new(tensor.Shape, new AlignedBuffer<float>(tensor.Length).Memory) { Source = tensor.Source, Name = tensor.Name };
-        Span<float> y = result.Span;
         QParams p = tensor.QParams;
         (int outer, int channels, int inner) = p.IsPerChannel ? TensorShape.Split(tensor.Dims, p.Axis) : (1, 1, tensor.Length);
-        for (int o = 0; o < outer; o++)
+        if (p.HasFloatZeroPoints || !DequantizeKernel.Takes(p.DType))
         {
-            for (int c = 0; c < channels; c++)
-            {
-                int start = (o * channels + c) * inner;
-                float scale = p.Scales[c];
-                if (p.HasFloatZeroPoints)
-                {
-                    for (int i = start; i < start + inner; i++)
-                        y[i] = Dequantize(tensor.GetInteger(i), scale, p.FloatZeroPoints[c]);
-                    continue;
-                }
-                int zeroPoint = p.ZeroPoints[c];
-                for (int i = start; i < start + inner; i++)
-                    y[i] = Dequantize(tensor.GetInteger(i), scale, zeroPoint);
-            }
+            for (int block = 0; block < outer * channels; block++)
+                DequantizeBlock(tensor, result.Span, block % channels, block * inner, inner);
+        }
+        else if (p.IsPerChannel)
+        {
+            DequantizeKernel.Run(tensor.Memory, p, result.Memory, channels, inner);
+        }
+        else
+        {
+            DequantizeKernel.Run(tensor.Memory, p.DType, result.Memory, p.Scales[0], p.ZeroPoints[0]);
         }
         return result;
+    }
+
+    private static void DequantizeBlock(QuantizedTensor tensor, Span<float> y, int channel, int start, int length)
+    {
+        QParams p = tensor.QParams;
+        for (int i = start; i < start + length; i++)
+        {
+            y[i] = p.HasFloatZeroPoints
+                ? Dequantize(tensor.GetInteger(i), p.Scales[channel], p.FloatZeroPoints[channel])
+                : Dequantize(tensor.GetInteger(i), p.Scales[channel], p.ZeroPoints[channel]);
+        }
     }
 }

@@ -1,3 +1,4 @@
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -32,16 +33,7 @@ public readonly record struct ActivationRange(float Low, float High)
         (int low, int high) = Integers(tensor.QParams, onnxRule);
         if ((low, high) == tensor.DType.Range())
             return;
-        if (tensor.DType == QDType.QInt8)
-        {
-            foreach (ref sbyte v in tensor.SBytes)
-                v = (sbyte)Math.Clamp((int)v, low, high);
-        }
-        else
-        {
-            foreach (ref byte v in tensor.Bytes)
-                v = (byte)Math.Clamp((int)v, low, high);
-        }
+        ClampKernel.Run(tensor.Memory, tensor.Memory, low, high, tensor.DType);
     }
 
     public override string ToString() => $"{Low:G6}..{High:G6}";

@@ -1,4 +1,4 @@
-using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Model;
 
@@ -38,12 +38,8 @@ public sealed class MaxPool : QuantOperator
             int outHeight = OutputSize(w, 0, height, ceil), outWidth = OutputSize(w, 1, width, ceil);
             int[] shape = line ? [x.Dims[0], x.Dims[1], outWidth] : [x.Dims[0], x.Dims[1], outHeight, outWidth];
             QuantizedTensor y = QuantizedTensor.Allocate(shape, x.QParams);
-            // qint8 bytes in the order of quint8 ones: flip the sign bit.
-            byte flip = x.DType == QDType.QInt8 ? (byte)0x80 : (byte)0;
-            int planes = x.Dims[0] * x.Dims[1];
-            for (int plane = 0; plane < planes; plane++)
-                Pool(w, x.Bytes.Slice(plane * height * width, height * width), height, width,
-                    y.Bytes.Slice(plane * outHeight * outWidth, outHeight * outWidth), outWidth, flip);
+            PoolShape windows = PoolShape.Of([height, width], [outHeight, outWidth], w.Kernel, w.Stride, w.PadBegin, w.Dilation);
+            MaxPoolKernel.Run(x.Memory, y.Memory, x.Dims[0], x.Dims[1], windows, x.DType, KernelLayout.Contiguous);
             return y;
         };
     }
@@ -54,27 +50,5 @@ public sealed class MaxPool : QuantOperator
         int output = (ceil ? (room + w.Stride[d] - 1) / w.Stride[d] : room / w.Stride[d]) + 1;
         // A window that begins behind the image and its front padding does not count.
         return ceil && (output - 1) * w.Stride[d] >= size + w.PadBegin[d] ? output - 1 : output;
-    }
-
-    private static void Pool(Window w, ReadOnlySpan<byte> from, int height, int width, Span<byte> to, int outWidth, byte flip)
-    {
-        for (int i = 0; i < to.Length; i++)
-        {
-            int top = i / outWidth * w.Stride[0] - w.PadBegin[0], left = i % outWidth * w.Stride[1] - w.PadBegin[1];
-            byte best = 0;
-            for (int r = 0; r < w.Kernel[0]; r++)
-            {
-                int y = top + r * w.Dilation[0];
-                if ((uint)y >= (uint)height)
-                    continue;
-                for (int c = 0; c < w.Kernel[1]; c++)
-                {
-                    int x = left + c * w.Dilation[1];
-                    if ((uint)x < (uint)width)
-                        best = Math.Max(best, (byte)(from[y * width + x] ^ flip));
-                }
-            }
-            to[i] = (byte)(best ^ flip);
-        }
     }
 }

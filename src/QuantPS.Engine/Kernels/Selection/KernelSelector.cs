@@ -43,6 +43,12 @@ public static class KernelSelector
 
     internal static LinearKernel Select(LinearProblem problem, CpuFeatures cpu, KernelTier? forced) => Pick(LinearLadder, problem, cpu, forced);
 
+    /// <summary>Whether kernels that are chosen call by call (quantizing, adding, pooling, tables, layouts) take vectors: not where the reference is forced.</summary>
+    /// <exception cref="QuantException">InvalidForcedKernel.</exception>
+    internal static bool UsesVectors => UsesVectorsOn(CpuFeatures.Current, Forced(Environment.GetEnvironmentVariable(ForceVariable)));
+
+    internal static bool UsesVectorsOn(CpuFeatures cpu, KernelTier? forced) => cpu.Vector128 && forced != KernelTier.Reference;
+
     /// <summary>The tier that a value of the variable names; null for none.</summary>
     /// <exception cref="QuantException">InvalidForcedKernel: it names no tier.</exception>
     internal static KernelTier? Forced(string? value)

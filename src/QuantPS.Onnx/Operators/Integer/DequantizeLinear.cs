@@ -1,3 +1,4 @@
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Runtime;
@@ -9,6 +10,9 @@ namespace QuantPS.Onnx.Operators.Integer;
 /// <remarks>Source: onnx docs/Operators.md, DequantizeLinear.</remarks>
 internal sealed class DequantizeLinear : IntegerOperator
 {
+    // Blocks shorter than this are done before a kernel is chosen.
+    private const int LeastForKernel = 64;
+
     public override string OpType => "DequantizeLinear";
 
     public override bool Claims(IntegerNode node) => IntegerTensor.Holds(node.TypeOf(0)) && node.TypeOf(1) == DataType.Float
@@ -23,29 +27,23 @@ internal sealed class DequantizeLinear : IntegerOperator
             Tensor scale = inputs[1]!.Real();
             IntegerTensor? zeroPoint = inputs.ElementAtOrDefault(2)?.Typed;
             Tensor y = new(x.Shape);
-            Span<float> result = y.Span;
             foreach ((int start, int length, int at) in blocks.Of(x.Shape, scale.Shape))
             {
-                Dequantize(x, start, result.Slice(start, length), scale.Span[at], zeroPoint?[at] ?? 0);
+                Dequantize(x, start, y.Memory.Slice(start, length), scale.Span[at], zeroPoint?[at] ?? 0);
             }
             return [new GraphValue(y)];
         };
     }
 
-    private static void Dequantize(IntegerTensor x, int start, Span<float> y, float scale, int zeroPoint)
+    private static void Dequantize(IntegerTensor x, int start, Memory<float> y, float scale, int zeroPoint)
     {
-        if (!IsEightBit(x.Type) || y.Length < 4 * byte.MaxValue)
+        if (!IsEightBit(x.Type) || y.Length < LeastForKernel)
         {
-            for (int i = 0; i < y.Length; i++)
-                y[i] = Quantizer.Dequantize(x[start + i], scale, zeroPoint);
+            Span<float> result = y.Span;
+            for (int i = 0; i < result.Length; i++)
+                result[i] = Quantizer.Dequantize(x[start + i], scale, zeroPoint);
             return;
         }
-        // 256 products, then look-ups.
-        Span<float> table = stackalloc float[byte.MaxValue + 1];
-        for (int b = 0; b < table.Length; b++)
-            table[b] = Quantizer.Dequantize(x.Type == DataType.Int8 ? (sbyte)b : b, scale, zeroPoint);
-        ReadOnlySpan<byte> bytes = x.Memory.Span.Slice(start, y.Length);
-        for (int i = 0; i < y.Length; i++)
-            y[i] = table[bytes[i]];
+        DequantizeKernel.Run(x.Memory.Slice(start, y.Length), x.Type == DataType.Int8 ? QDType.QInt8 : QDType.QUInt8, y, scale, zeroPoint);
     }
 }

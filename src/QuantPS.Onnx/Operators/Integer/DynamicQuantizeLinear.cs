@@ -27,7 +27,7 @@ internal sealed class DynamicQuantizeLinear : IntegerOperator
         float scale = min == max ? 1 : (max - min) / 255f;
         int zeroPoint = Rounding.Saturate(-min / scale, 0, 255);
         IntegerTensor y = IntegerTensor.Allocate(DataType.Uint8, x.Shape);
-        QuantizeLinear.Quantize(x.Span, y, 0, scale, zeroPoint);
+        QuantizeLinear.Quantize(x.Memory, y, 0, scale, zeroPoint);
         return [new GraphValue(y), new GraphValue(new Tensor([], new[] { scale })),
             new GraphValue(new IntegerTensor(DataType.Uint8, [], new[] { (byte)zeroPoint }))];
     };

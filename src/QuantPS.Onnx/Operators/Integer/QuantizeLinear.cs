@@ -1,5 +1,4 @@
-using System.Numerics;
-using System.Runtime.InteropServices;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Model;
@@ -13,6 +12,9 @@ namespace QuantPS.Onnx.Operators.Integer;
 /// <remarks>Source: onnx docs/Operators.md, QuantizeLinear. NaN gives the type's minimum, as ONNX Runtime's kernel does.</remarks>
 internal sealed class QuantizeLinear : IntegerOperator
 {
+    // Blocks shorter than this are done before a kernel is chosen.
+    private const int LeastForKernel = 64;
+
     public override string OpType => "QuantizeLinear";
 
     public override (int Scale, int ZeroPoint)? OutputParameters => (1, 2);
@@ -31,47 +33,30 @@ internal sealed class QuantizeLinear : IntegerOperator
             IntegerTensor? zeroPoint = inputs.ElementAtOrDefault(2)?.Typed;
             IntegerTensor y = IntegerTensor.Allocate(type, x.Shape);
             foreach ((int start, int length, int at) in blocks.Of(x.Shape, scale.Shape))
-                Quantize(x.Span.Slice(start, length), y, start, scale.Span[at], zeroPoint?[at] ?? 0);
+                Quantize(x.Memory.Slice(start, length), y, start, scale.Span[at], zeroPoint?[at] ?? 0);
             return [new GraphValue(y)];
         };
     }
 
-    public static void Quantize(ReadOnlySpan<float> x, IntegerTensor y, int start, float scale, int zeroPoint)
+    public static void Quantize(ReadOnlyMemory<float> x, IntegerTensor y, int start, float scale, int zeroPoint)
     {
         (int min, int max) = y.Range;
+        ReadOnlySpan<float> real = x.Span;
         if (y.Type is DataType.Int16 or DataType.Uint16)
         {
             Span<short> wide = y.As<short>().Slice(start, x.Length);
-            for (int i = 0; i < x.Length; i++)
-                wide[i] = unchecked((short)Quantizer.QuantizeOnnx(x[i], scale, zeroPoint, min, max));
+            for (int i = 0; i < real.Length; i++)
+                wide[i] = unchecked((short)Quantizer.QuantizeOnnx(real[i], scale, zeroPoint, min, max));
             return;
         }
-        Span<byte> bytes = y.Memory.Span.Slice(start, x.Length);
-        for (int i = QuantizeVectors(x, bytes, scale, zeroPoint, min, max); i < x.Length; i++)
-            bytes[i] = unchecked((byte)Quantizer.QuantizeOnnx(x[i], scale, zeroPoint, min, max));
-    }
-
-    /// <summary>The same four vectors at a time, as far as they go. Gives how far.</summary>
-    private static int QuantizeVectors(ReadOnlySpan<float> x, Span<byte> y, float scale, int zeroPoint, int min, int max)
-    {
-        int width = Vector<float>.Count, at = 0;
-        ref float source = ref MemoryMarshal.GetReference(x);
-        ref byte target = ref MemoryMarshal.GetReference(y);
-        Vector<float> divisor = new(scale), zero = new(zeroPoint), low = new(min), high = new(max);
-        for (; at <= x.Length - 4 * width; at += 4 * width)
+        Memory<byte> integers = y.Memory.Slice(start, x.Length);
+        if (IsEightBit(y.Type) && x.Length >= LeastForKernel)
         {
-            Vector<short> left = Vector.Narrow(Quantized(ref source, at), Quantized(ref source, at + width));
-            Vector<short> right = Vector.Narrow(Quantized(ref source, at + 2 * width), Quantized(ref source, at + 3 * width));
-            Vector.AsVectorByte(Vector.Narrow(left, right)).StoreUnsafe(ref target, (nuint)at);
+            QuantizeKernel.Run(x, integers, new QuantizeRule(scale, zeroPoint, y.Type == DataType.Int8 ? QDType.QInt8 : QDType.QUInt8, divides: true));
+            return;
         }
-        return at;
-
-        Vector<int> Quantized(ref float from, int position)
-        {
-            Vector<float> r = Vector.Round(Vector.LoadUnsafe(ref from, (nuint)position) / divisor) + zero;
-            // Comparisons in this order send NaN to the minimum, as the scalar rule does.
-            r = Vector.ConditionalSelect(Vector.GreaterThan(r, low), r, low);
-            return Vector.ConvertToInt32(Vector.ConditionalSelect(Vector.LessThan(r, high), r, high));
-        }
+        Span<byte> bytes = integers.Span;
+        for (int i = 0; i < real.Length; i++)
+            bytes[i] = unchecked((byte)Quantizer.QuantizeOnnx(real[i], scale, zeroPoint, min, max));
     }
 }

@@ -1,0 +1,107 @@
+using QuantPS.Engine.Layers;
+using QuantPS.Engine.Numerics;
+
+namespace QuantPS.Engine.Kernels;
+
+/// <summary>What a window is divided by.</summary>
+internal enum AverageDivisor
+{
+    /// <summary>Its pixels inside the input.</summary>
+    Inside,
+
+    /// <summary>Its pixels, with padding.</summary>
+    Whole,
+
+    /// <summary>A given number.</summary>
+    Fixed,
+
+    /// <summary>Its pixels inside the input, dimension after dimension in float32.</summary>
+    ByDimension,
+}
+
+/// <summary>Which of the formulas named at <see cref="QuantizedAveragePool"/> and <see cref="QuantizedAdaptiveAveragePool"/> makes an integer of a window's sum.</summary>
+internal enum AverageForm
+{
+    /// <summary>rne(sum * f32(1/n)) + z.</summary>
+    Factor,
+
+    /// <summary>The reciprocal of the reciprocal of f32(1/n) instead.</summary>
+    ReciprocalFactor,
+
+    /// <summary>rne(sum * f32(1/n) + z).</summary>
+    ZeroPointInside,
+
+    /// <summary>rne(sum * (s / (s * n))) + z.</summary>
+    Qnnpack,
+
+    /// <summary>rne(sum * f32(1/n)) of the integers as they are, without zero point.</summary>
+    Raw,
+}
+
+/// <summary>A window's sum of (x - z) in int32 to its mean, rounded: f32(sum) * factor, plus something before or after rounding.</summary>
+internal readonly struct AverageRule
+{
+    private readonly float scale;
+    private readonly AverageForm form;
+    private readonly AverageDivisor divisor;
+    private readonly int fixedDivisor, low, high;
+
+    /// <param name="p">Of input and output, 8 bits.</param>
+    /// <param name="form">The formula.</param>
+    /// <param name="divisor">What n is.</param>
+    /// <param name="fixedDivisor">n, where it is given.</param>
+    /// <param name="channels">Of the tensor.</param>
+    /// <param name="options">In compat mode the last channels of <see cref="AverageForm.Factor"/> have <see cref="AverageForm.ReciprocalFactor"/>.</param>
+    public AverageRule(QParams p, AverageForm form, AverageDivisor divisor, int fixedDivisor, int channels, LayerOptions options)
+    {
+        scale = p.Scales[0];
+        (low, high) = p.DType.Range();
+        Signed = p.DType == QDType.QInt8;
+        this.form = form;
+        this.divisor = divisor;
+        this.fixedDivisor = fixedDivisor;
+        ZeroPoint = form == AverageForm.Raw ? 0 : p.ZeroPoints[0];
+        Before = form == AverageForm.ZeroPointInside ? ZeroPoint : 0f;
+        After = form == AverageForm.ZeroPointInside ? 0 : ZeroPoint;
+        int lanes = options.TorchVersion == TorchVersion.V1_13 ? 8 : 16;
+        VectorChannels = options.Compat && form == AverageForm.Factor ? channels - channels % lanes : int.MaxValue;
+    }
+
+    public bool Signed { get; }
+
+    /// <summary>What is taken off every integer.</summary>
+    public int ZeroPoint { get; }
+
+    /// <summary>Added before rounding.</summary>
+    public float Before { get; }
+
+    /// <summary>Added after rounding.</summary>
+    public int After { get; }
+
+    /// <summary>Channels from this one on have a factor of their own; int.MaxValue where none has.</summary>
+    public int VectorChannels { get; }
+
+    /// <summary>What a window's sum is multiplied by.</summary>
+    /// <param name="d">The window's depth: pixels inside the input, and with padding.</param>
+    /// <param name="h">Its height.</param>
+    /// <param name="w">Its width.</param>
+    /// <param name="tail">For the channels from <see cref="VectorChannels"/> on.</param>
+    public float Factor((int Count, int Whole) d, (int Count, int Whole) h, (int Count, int Whole) w, bool tail)
+    {
+        if (divisor == AverageDivisor.ByDimension)
+            return 1f / d.Count / h.Count / w.Count;
+        int n = divisor switch
+        {
+            AverageDivisor.Inside => d.Count * h.Count * w.Count,
+            AverageDivisor.Whole => d.Whole * h.Whole * w.Whole,
+            _ => fixedDivisor,
+        };
+        if (form == AverageForm.Qnnpack)
+            return scale / (scale * n);
+        float factor = 1f / n;
+        return form == AverageForm.ReciprocalFactor || tail ? 1f / (1f / factor) : factor;
+    }
+
+    /// <summary>The mean of a sum.</summary>
+    public byte Apply(int sum, float factor) => unchecked((byte)(int)Math.Clamp(Rounding.HalfToEven(sum * factor + Before) + After, low, high));
+}

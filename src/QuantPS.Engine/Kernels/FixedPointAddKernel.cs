@@ -1,0 +1,37 @@
+using QuantPS.Engine.Kernels.Reference;
+using QuantPS.Engine.Kernels.Selection;
+using QuantPS.Engine.Kernels.Vector;
+
+namespace QuantPS.Engine.Kernels;
+
+/// <summary>Integers-only additions of 8-bit tensors, on all threads. Any layout, as long as both operands have the same one.</summary>
+public static class FixedPointAddKernel
+{
+    private const int Least = 32 * 1024;
+
+    /// <param name="x">One operand.</param>
+    /// <param name="y">The other, as long.</param>
+    /// <param name="z">Receives the sums; may be x or y itself.</param>
+    /// <param name="rule">The arithmetic.</param>
+    /// <exception cref="ArgumentException">The lengths differ.</exception>
+    public static void Run(ReadOnlyMemory<byte> x, ReadOnlyMemory<byte> y, Memory<byte> z, in FixedPointAddRule rule)
+    {
+        if (x.Length != z.Length || y.Length != z.Length)
+            throw new ArgumentException($"{x.Length} and {y.Length} bytes into {z.Length}.");
+        KernelThreads.Split(z.Length, Least, new Work(x, y, z, rule, KernelSelector.UsesVectors), Lanes.Wide);
+    }
+
+    /// <summary>The same on the calling thread; a single integer stands for as many as there are sums.</summary>
+    internal static void Run(ReadOnlySpan<byte> x, ReadOnlySpan<byte> y, Span<byte> z, in FixedPointAddRule rule, bool vectors)
+    {
+        if (vectors)
+            VectorFixedPointAdd.Run(x, y, z, rule);
+        else
+            ReferenceFixedPointAdd.Run(x, y, z, rule);
+    }
+
+    private readonly struct Work(ReadOnlyMemory<byte> x, ReadOnlyMemory<byte> y, Memory<byte> z, FixedPointAddRule rule, bool vectors) : IRangeWork
+    {
+        public void Run(int from, int to) => FixedPointAddKernel.Run(x.Span[from..to], y.Span[from..to], z.Span[from..to], rule, vectors);
+    }
+}
