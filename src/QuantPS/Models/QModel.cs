@@ -11,7 +11,7 @@ public sealed class QModel : IRunnable
     {
         Onnx = onnx;
         Inputs = [.. ValueTypes.Infer(onnx).Inputs.Types.Select(t => $"{t.Name} {t.ShapeText}")];
-        SizeBytes = onnx.Proto.CalculateSize();
+        SizeBytes = onnx.SizeBytes;
     }
 
     /// <inheritdoc/>

@@ -44,7 +44,7 @@ public sealed class QuantizedModel : IRunnable, ILayerSource
     public long FloatSizeBytes => Source.SizeBytes;
 
     /// <summary>Bytes of the quantized model in QDQ form.</summary>
-    public long SizeBytes => Qdq.Model.Proto.CalculateSize();
+    public long SizeBytes => Qdq.Model.SizeBytes;
 
     /// <summary>What the user should know: values never observed, biases beyond int32.</summary>
     public string[] Warnings => [.. Graph.Warnings];
