@@ -127,9 +127,11 @@ internal sealed class OpsetRaiser
     {
         if (Moved.TryGetValue(node.OpType, out (int Since, string[] Attributes) move) && Crosses(move.Since) && !MoveAttributes(graph, node, move.Attributes))
             inTheWay.Add($"{GraphIndex.DisplayName(node)} ({node.OpType})");
+        // What becomes another operator becomes that one of the target's set.
+        string was = node.OpType;
         foreach ((string opType, int since, Func<OpsetRaiser, GraphProto, NodeProto, bool> change) in Changed)
         {
-            if (node.OpType == opType && Crosses(since) && !change(this, graph, node))
+            if (was == opType && Crosses(since) && !change(this, graph, node))
                 inTheWay.Add($"{GraphIndex.DisplayName(node)} ({node.OpType})");
         }
     }

@@ -121,6 +121,31 @@ public static class TensorProtos
         return t;
     }
 
+    /// <summary>A sparse tensor with its zeros written out; null for types of less than a byte, and what is stored outside.</summary>
+    /// <remarks>Source: onnx.proto, SparseTensorProto: indices are [NNZ], counted through the whole tensor, or [NNZ, rank].</remarks>
+    public static TensorProto? ToDense(this SparseTensorProto sparse, string name)
+    {
+        TensorProto dense = new() { Name = name, DataType = sparse.Values.DataType, Dims = { sparse.Dims } };
+        long? bytes = dense.ByteCount();
+        int count = sparse.Values.Count(), all = dense.Count();
+        if (bytes is not long size || size > Array.MaxLength || count == 0 || all == 0 || size % all != 0 || sparse.Values.RawData.Length != count * (size / all))
+            return null;
+        int element = (int)(size / all), rank = sparse.Dims.Count;
+        long[] indices = sparse.Indices.ToLongs();
+        byte[] raw = new byte[size];
+        for (int i = 0; i < count; i++)
+        {
+            long at = indices.Length == count ? indices[i] : 0;
+            for (int d = 0; d < rank && indices.Length != count; d++)
+                at = at * sparse.Dims[d] + indices[i * rank + d];
+            if (at < 0 || at >= all)
+                throw new QuantException(ErrorIds.InvalidModel, $"The sparse tensor '{name}' has a value at {at}, outside its shape.", name);
+            sparse.Values.RawData.Span.Slice(i * element, element).CopyTo(raw.AsSpan((int)at * element));
+        }
+        dense.RawData = UnsafeByteOperations.UnsafeWrap(raw);
+        return dense;
+    }
+
     private static T[] Values<T>(this TensorProto tensor, Func<T[]> typedField, int? stored = null) where T : unmanaged
     {
         if (tensor.DataLocation == TensorProto.Types.DataLocation.External)
