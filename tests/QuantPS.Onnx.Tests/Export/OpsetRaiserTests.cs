@@ -63,7 +63,9 @@ public class OpsetRaiserTests
         using OnnxRuntimeSession before = new(model, settings: asItIs), after = new(raised, settings: asItIs);
         Tensor expected = before.Run(x)["y"], actual = after.Run(x)["y"];
         Assert.Equal(expected.Shape, actual.Shape);
-        Assert.All(expected.ToArray().Zip(actual.ToArray()), v => Assert.Equal(v.First, v.Second, 1e-6f));
+        // For float16 ONNX Runtime has no kernel of the older Clip; it leaves the values float32.
+        float tolerance = nodes.Contains("to=10") ? 1e-3f : 1e-6f;
+        Assert.All(expected.ToArray().Zip(actual.ToArray()), v => Assert.Equal(v.First, v.Second, tolerance));
         Assert.Contains(expected.ToArray(), v => v != expected.ToArray()[0]);
     }
 
