@@ -21,6 +21,8 @@
     'Export-QModel' = @(
         @{ Code = '$q | Export-QModel ./net-int8.onnx'
            Text = 'Writes a quantized model as an ONNX file with QuantizeLinear and DequantizeLinear, which other runtimes run in int8.' }
+        @{ Code = '$q | Export-QModel ./net-int8.onnx -ExternalData'
+           Text = 'Writes the weights to net-int8.onnx.data beside it, as models beyond 2 GB are always written.' }
     )
     'Export-Tensor' = @(
         @{ Code = '$y | Export-Tensor ./y.npy -Force'

@@ -30,6 +30,7 @@ public static class ErrorIds
     public const string FileNotWritable = nameof(FileNotWritable);
     public const string NotAnOnnxModel = nameof(NotAnOnnxModel);
     public const string InvalidModel = nameof(InvalidModel);
+    public const string ExternalDataOutsideFolder = nameof(ExternalDataOutsideFolder);
     public const string UnsupportedOperator = nameof(UnsupportedOperator);
     public const string NothingToQuantize = nameof(NothingToQuantize);
     public const string NotCalibrated = nameof(NotCalibrated);
@@ -86,6 +87,7 @@ public static class ErrorCatalog
         [ErrorIds.FileNotWritable] = ErrorKind.WriteError,
         [ErrorIds.NotAnOnnxModel] = ErrorKind.InvalidData,
         [ErrorIds.InvalidModel] = ErrorKind.InvalidData,
+        [ErrorIds.ExternalDataOutsideFolder] = ErrorKind.InvalidData,
         [ErrorIds.UnsupportedOperator] = ErrorKind.NotImplemented,
         [ErrorIds.NothingToQuantize] = ErrorKind.InvalidOperation,
         [ErrorIds.NotCalibrated] = ErrorKind.InvalidOperation,

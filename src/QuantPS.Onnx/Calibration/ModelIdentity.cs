@@ -35,7 +35,7 @@ public sealed record ModelIdentity
         {
             Name = original.Name,
             Path = original.Path,
-            Sha256 = Hash(run.Proto),
+            Sha256 = HashOf(run),
             GraphSha256 = Hash(graph),
             Nodes = run.Proto.Graph.Node.Count,
             Opset = run.Opset,
@@ -52,6 +52,19 @@ public sealed record ModelIdentity
         if (Opset != other.Opset)
             return $"its operator set is {other.Opset}, not {Opset}";
         return Nodes != other.Nodes ? $"its graph has {other.Nodes} nodes, not {Nodes}" : "its nodes, or the names of its values, are others";
+    }
+
+    private static string HashOf(OnnxModel model)
+    {
+        if (model.SizeBytes <= ModelFile.LargestSingleFile)
+            return Hash(model.Proto);
+        // Too large for one message: the message without the weights, then these.
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        hash.AppendData(OnnxModel.WithoutWeights(model.Proto).ToByteArray());
+        foreach (TensorProto t in model.Proto.Graph.Initializer)
+            hash.AppendData(t.RawData.Span);
+        GC.KeepAlive(model);
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
     private static string Hash(ModelProto proto) => Convert.ToHexStringLower(SHA256.HashData(proto.ToByteArray()));

@@ -1,3 +1,4 @@
+using Google.Protobuf;
 using Microsoft.ML.OnnxRuntime;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
@@ -23,6 +24,9 @@ public sealed record SessionSettings
     /// <summary>Rewrite the graph for speed before running. Off shows the graph as it is.</summary>
     public bool Optimize { get; init; } = true;
 
+    /// <summary>Bytes of a model up to which it is serialized whole for ONNX Runtime; of a larger one the weights are used where they lie.</summary>
+    public long MostSerialized { get; init; } = 256L << 20;
+
     /// <summary>Where ONNX Runtime shall write the graph that it made of the model; null for nowhere.</summary>
     public string? OptimizedModelPath { get; init; }
 }
@@ -39,6 +43,7 @@ public sealed class OnnxRuntimeSession : IDisposable
 {
     private static readonly Lock EnvironmentLock = new();
     private readonly InferenceSession session;
+    private readonly WeightsInPlace? weights;
     private readonly string where;
 
     /// <param name="model">The model; not kept.</param>
@@ -63,10 +68,14 @@ public sealed class OnnxRuntimeSession : IDisposable
             options.OptimizedModelFilePath = path;
         try
         {
-            session = new InferenceSession(Serialize(model, extra), options);
+            ModelProto proto = WithOutputs(model, extra);
+            if (model.SizeBytes > settings.MostSerialized)
+                weights = new WeightsInPlace(proto = ReferenceEquals(proto, model.Proto) ? proto.Clone() : proto, options);
+            session = new InferenceSession(proto.ToByteArray(), options);
         }
         catch (OnnxRuntimeException e)
         {
+            weights?.Dispose();
             // ONNX Runtime's error codes do not tell these apart from broken models.
             string[] unsupported = ["NOT_IMPLEMENTED", "No Op registered", "not a registered function/op"];
             string id = unsupported.Any(u => e.Message.Contains(u, StringComparison.OrdinalIgnoreCase)) ? ErrorIds.UnsupportedOperator
@@ -126,7 +135,11 @@ public sealed class OnnxRuntimeSession : IDisposable
         return made;
     }
 
-    public void Dispose() => session.Dispose();
+    public void Dispose()
+    {
+        session.Dispose();
+        weights?.Dispose();
+    }
 
     /// <summary>Checks the inputs, runs, and hands over ONNX Runtime's own values, which are freed afterwards.</summary>
     internal void RunChecked(IReadOnlyDictionary<string, Tensor> inputs, IReadOnlyList<string> outputs, Action<IReadOnlyList<OrtValue>> use)
@@ -174,14 +187,14 @@ public sealed class OnnxRuntimeSession : IDisposable
         return value.GetTensorDataAsSpan<float>();
     }
 
-    private static byte[] Serialize(OnnxModel model, string[] extra)
+    private static ModelProto WithOutputs(OnnxModel model, string[] extra)
     {
         if (extra.Length == 0)
-            return model.ToBytes();
-        OnnxModel copy = model.Clone();
+            return model.Proto;
+        ModelProto copy = model.Proto.Clone();
         // Without a type: ONNX Runtime infers it.
-        copy.Proto.Graph.Output.AddRange(extra.Select(v => new ValueInfoProto { Name = v }));
-        return copy.ToBytes();
+        copy.Graph.Output.AddRange(extra.Select(v => new ValueInfoProto { Name = v }));
+        return copy;
     }
 
     private static ValueType TypeOf(string name, NodeMetadata metadata) => metadata.IsTensor

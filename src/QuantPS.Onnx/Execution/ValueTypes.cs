@@ -1,3 +1,4 @@
+using QuantPS.Engine.Errors;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
@@ -21,9 +22,22 @@ public sealed class ValueTypes
 
     public bool IsFloat(string value) => this[value]?.ElementType == DataType.Float;
 
-    /// <summary>Loads the model with every value as an output and asks what they are.</summary>
-    /// <exception cref="Engine.Errors.QuantException">InvalidModel, UnsupportedOperator.</exception>
+    /// <summary>Loads the model with every value as an output and asks what they are. Of a model with an operator that ONNX Runtime does not know,
+    /// what the model itself says.</summary>
+    /// <exception cref="QuantException">InvalidModel.</exception>
     public static ValueTypes Infer(OnnxModel model)
+    {
+        try
+        {
+            return InferByOnnxRuntime(model);
+        }
+        catch (QuantException e) when (e.ErrorId == ErrorIds.UnsupportedOperator)
+        {
+            return Declared(model);
+        }
+    }
+
+    private static ValueTypes InferByOnnxRuntime(OnnxModel model)
     {
         // ONNX Runtime's .NET binding cannot say that a value has a 4-bit type, so such values must not be outputs.
         Dictionary<string, DataType> fourBit = model.Graph.Nodes.Where(n => FourBitType(model, n) is not null)
@@ -37,6 +51,23 @@ public sealed class ValueTypes
         foreach ((string name, DataType type) in fourBit)
             result.types[name] = new ValueType(name, type, [], []);
         return result;
+    }
+
+    /// <summary>The types of inputs, outputs and the values that the file describes.</summary>
+    private static ValueTypes Declared(OnnxModel model)
+    {
+        ValueTypes result = new() { Inputs = new ModelInputs(model.Path ?? model.Name, [.. model.Graph.Inputs.Select(TypeOf)]) };
+        foreach (ValueInfoProto value in model.Proto.Graph.ValueInfo.Concat(model.Proto.Graph.Input).Concat(model.Proto.Graph.Output))
+            result.types[value.Name] = TypeOf(value);
+        return result;
+    }
+
+    private static ValueType TypeOf(ValueInfoProto value)
+    {
+        TypeProto.Types.Tensor? tensor = value.Type?.TensorType;
+        TensorShapeProto.Types.Dimension[] dims = [.. tensor?.Shape?.Dim ?? []];
+        return new ValueType(value.Name, (DataType)(tensor?.ElemType ?? 0),
+            [.. dims.Select(d => d.HasDimValue ? checked((int)d.DimValue) : -1)], [.. dims.Select(d => d.DimParam)]);
     }
 
     /// <summary>The type that a QuantizeLinear node gives when it is one of 4 bits; null otherwise.</summary>

@@ -155,6 +155,8 @@ public sealed class GraphIndex
                 return TensorProtos.Create(name, a.Floats.ToArray(), [a.Floats.Count]);
             case "value_int":
                 return TensorProtos.Create(name, [a.I], []);
+            case "sparse_value":
+                return a.SparseTensor.ToDense(name);
             case "value_ints":
                 return TensorProtos.Create(name, a.Ints.ToArray(), [a.Ints.Count]);
             default:

@@ -41,8 +41,22 @@ public sealed class OnnxModel
 
     private string Where => Path ?? Name;
 
-    /// <summary>Reads a model from a file.</summary>
-    /// <exception cref="QuantException">FileNotFound, FileUnreadable, FileTruncated, NotAnOnnxModel, InvalidModel.</exception>
+    /// <summary>Bytes of its serialized form as one file, whatever there may be of it.</summary>
+    public long SizeBytes
+    {
+        get
+        {
+            long weights = Proto.Graph.Initializer.Sum(t => (long)t.RawData.Length);
+            // A message knows its size in 31 bits.
+            return weights < ModelFile.LargestSingleFile ? Proto.CalculateSize() : weights + WithoutWeights(Proto).CalculateSize();
+        }
+    }
+
+    /// <summary>What was done to the model of the file to make this one, pass by pass; empty for the model of the file.</summary>
+    public IReadOnlyList<AppliedPass> Preparation { get; internal set; } = [];
+
+    /// <summary>Reads a model from a file, and the values that it keeps in files beside it.</summary>
+    /// <exception cref="QuantException">FileNotFound, FileUnreadable, FileTruncated, NotAnOnnxModel, InvalidModel, ExternalDataOutsideFolder.</exception>
     public static OnnxModel Load(string path)
     {
         byte[] bytes;
@@ -58,7 +72,11 @@ public sealed class OnnxModel
         {
             throw new QuantException(ErrorIds.FileUnreadable, $"'{path}' cannot be read: {e.Message}", path, e);
         }
-        return Parse(bytes, System.IO.Path.GetFileNameWithoutExtension(path), path);
+        OnnxModel model = Parse(bytes, System.IO.Path.GetFileNameWithoutExtension(path), path);
+        ExternalData.Load(model.Proto, path);
+        // Constants of the index are copies of tensors as they were.
+        model.Invalidate();
+        return model;
     }
 
     /// <summary>Reads a model from its serialized form.</summary>
@@ -116,60 +134,40 @@ public sealed class OnnxModel
         (int)(Proto.OpsetImport.FirstOrDefault(o => NormalizeDomain(o.Domain) == NormalizeDomain(domain))?.Version ?? 0);
 
     /// <summary>A deep copy that can be rewritten.</summary>
-    public OnnxModel Clone() => new(Proto.Clone(), Name, Path);
+    public OnnxModel Clone() => new(Proto.Clone(), Name, Path) { Preparation = Preparation };
 
     /// <summary>Forgets the index of the graph, after it was rewritten.</summary>
     public void Invalidate() => graph = null;
 
     /// <summary>The serialized form.</summary>
-    public byte[] ToBytes() => Proto.ToByteArray();
+    /// <exception cref="QuantException">FileNotWritable: larger than the format allows in one piece.</exception>
+    public byte[] ToBytes() => SizeBytes <= ModelFile.LargestSingleFile ? Proto.ToByteArray() : throw new QuantException(ErrorIds.FileNotWritable,
+        $"'{Where}' has {SizeBytes} bytes, more than the 2 GB that fit into one file. Save it with external data.", this);
 
-    /// <summary>Writes the model: to a file beside the target first, which then takes the target's name, so that a half-written model is
-    /// never seen.</summary>
+    /// <summary>Writes the model under a temporary name first, so that a half-written one is never seen.</summary>
     /// <param name="path">The target. Its folder must exist.</param>
     /// <param name="overwrite">Whether an existing file may be replaced.</param>
+    /// <param name="externalData">Whether the weights go to a file of their own, <paramref name="path"/> with ".data" behind; null: if they have
+    /// to, beyond 2 GB.</param>
     /// <exception cref="QuantException">FileExists, FileNotWritable.</exception>
-    public void Save(string path, bool overwrite = false)
+    public void Save(string path, bool overwrite = false, bool? externalData = null) =>
+        ModelFile.Save(this, path, overwrite, NeedsExternalData(externalData));
+
+    /// <summary>The files that <see cref="Save"/> writes.</summary>
+    public string[] FilesOf(string path, bool? externalData = null) => NeedsExternalData(externalData) ? [path, ModelFile.DataPath(path)] : [path];
+
+    /// <summary>A copy of a message without the values of its initializers.</summary>
+    internal static ModelProto WithoutWeights(ModelProto proto)
     {
-        if (!overwrite && File.Exists(path))
-            throw new QuantException(ErrorIds.FileExists, $"'{path}' exists. Choose another name, or ask for it to be replaced.", path);
-        string full = System.IO.Path.GetFullPath(path);
-        string temporary = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(full)!,
-            $".{System.IO.Path.GetFileName(full)}.{Guid.NewGuid():N}.tmp");
-        try
-        {
-            using (FileStream stream = new(temporary, FileMode.CreateNew))
-                Proto.WriteTo(stream);
-            File.Move(temporary, full, overwrite);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            TryDelete(temporary);
-            // Somebody else may have made the file since the check above.
-            if (!overwrite && File.Exists(full))
-                throw new QuantException(ErrorIds.FileExists, $"'{path}' exists. Choose another name, or ask for it to be replaced.", path, e);
-            throw new QuantException(ErrorIds.FileNotWritable, $"'{path}' cannot be written: {e.Message}", path, e);
-        }
-        catch
-        {
-            TryDelete(temporary);
-            throw;
-        }
+        ModelProto copy = proto.Clone();
+        foreach (TensorProto t in copy.Graph.Initializer)
+            t.ClearRawData();
+        return copy;
     }
+
+    private bool NeedsExternalData(bool? wanted) => wanted ?? SizeBytes > ModelFile.LargestSingleFile;
 
     public override string ToString() => $"{Name}: {Proto.Graph.Node.Count} nodes, opset {Opset}";
 
     internal static string NormalizeDomain(string domain) => domain == "ai.onnx" ? StandardDomain : domain;
-
-    private static void TryDelete(string path)
-    {
-        try
-        {
-            File.Delete(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // The reason why it could not be written is the error to report, not this one.
-        }
-    }
 }

@@ -18,6 +18,33 @@ public static class TensorProtos
     /// <summary>Number of elements; 1 for a scalar.</summary>
     public static int Count(this TensorProto tensor) => TensorShape.Count(tensor.Shape());
 
+    /// <summary>Bytes of the values in raw form; null where the type does not say (strings, types that are not known here).</summary>
+    /// <exception cref="QuantException">InvalidModel: a size that is negative or beyond all bounds.</exception>
+    public static long? ByteCount(this TensorProto tensor)
+    {
+        int bits = tensor.Type() switch
+        {
+            DataType.Double or DataType.Int64 or DataType.Uint64 or DataType.Complex64 => 64,
+            DataType.Complex128 => 128,
+            DataType.Float or DataType.Int32 or DataType.Uint32 => 32,
+            DataType.Float16 or DataType.Bfloat16 or DataType.Int16 or DataType.Uint16 => 16,
+            DataType.Int8 or DataType.Uint8 or DataType.Bool or DataType.Float8E4M3Fn or DataType.Float8E4M3Fnuz or DataType.Float8E5M2
+                or DataType.Float8E5M2Fnuz or DataType.Float8E8M0 => 8,
+            DataType.Int4 or DataType.Uint4 or DataType.Float4E2M1 => 4,
+            DataType.Int2 or DataType.Uint2 => 2,
+            _ => 0,
+        };
+        if (bits == 0)
+            return null;
+        Int128 count = 1;
+        foreach (long d in tensor.Dims)
+        {
+            count = d < 0 || count > long.MaxValue ? throw new QuantException(ErrorIds.InvalidModel,
+                $"The tensor '{tensor.Name}' has the impossible shape [{string.Join(", ", tensor.Dims)}].", tensor.Name) : count * d;
+        }
+        return (long)Int128.Min((count * bits + 7) / 8, long.MaxValue);
+    }
+
     /// <summary>The values as float32. Takes float, double, float16, bfloat16 and the integer types up to 32 bits.</summary>
     /// <exception cref="QuantException">UnsupportedDType, InvalidModel (wrong number of values, data outside the file).</exception>
     public static float[] ToFloats(this TensorProto tensor)
@@ -94,13 +121,39 @@ public static class TensorProtos
         return t;
     }
 
+    /// <summary>A sparse tensor with its zeros written out; null for types of less than a byte, and what is stored outside.</summary>
+    /// <remarks>Source: onnx.proto, SparseTensorProto: indices are [NNZ], counted through the whole tensor, or [NNZ, rank].</remarks>
+    public static TensorProto? ToDense(this SparseTensorProto sparse, string name)
+    {
+        TensorProto dense = new() { Name = name, DataType = sparse.Values.DataType, Dims = { sparse.Dims } };
+        long? bytes = dense.ByteCount();
+        int count = sparse.Values.Count(), all = dense.Count();
+        if (bytes is not long size || size > Array.MaxLength || count == 0 || all == 0 || size % all != 0 || sparse.Values.RawData.Length != count * (size / all))
+            return null;
+        int element = (int)(size / all), rank = sparse.Dims.Count;
+        long[] indices = sparse.Indices.ToLongs();
+        byte[] raw = new byte[size];
+        for (int i = 0; i < count; i++)
+        {
+            long at = indices.Length == count ? indices[i] : 0;
+            for (int d = 0; d < rank && indices.Length != count; d++)
+                at = at * sparse.Dims[d] + indices[i * rank + d];
+            if (at < 0 || at >= all)
+                throw new QuantException(ErrorIds.InvalidModel, $"The sparse tensor '{name}' has a value at {at}, outside its shape.", name);
+            sparse.Values.RawData.Span.Slice(i * element, element).CopyTo(raw.AsSpan((int)at * element));
+        }
+        dense.RawData = UnsafeByteOperations.UnsafeWrap(raw);
+        return dense;
+    }
+
     private static T[] Values<T>(this TensorProto tensor, Func<T[]> typedField, int? stored = null) where T : unmanaged
     {
         if (tensor.DataLocation == TensorProto.Types.DataLocation.External)
         {
             string file = tensor.ExternalData.FirstOrDefault(e => e.Key == "location")?.Value ?? "another file";
             throw new QuantException(ErrorIds.InvalidModel,
-                $"The values of '{tensor.Name}' are stored outside the model, in '{file}'. Save the model as a single file.", tensor.Name);
+                $"The values of '{tensor.Name}' are stored outside the model, in '{file}'. Read the model by its path, so that they can be found.",
+                tensor.Name);
         }
         int count = stored ?? tensor.Count();
         T[] values;
@@ -112,6 +165,8 @@ public static class TensorProtos
                 : throw Wrong($"{raw.Length} bytes, not {(long)count * size},");
             if (!BitConverter.IsLittleEndian)
                 throw new PlatformNotSupportedException("ONNX files are little-endian; this machine is not.");
+            // The bytes may be a mapped file, which lives as long as the tensor does.
+            GC.KeepAlive(tensor);
             return values;
         }
         values = typedField();

@@ -4,55 +4,46 @@ using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Onnx.Passes;
 
-/// <summary>Folds BatchNormalization into the Conv before it.</summary>
-/// <remarks>float32 in PyTorch's order: r = 1/sqrt(var + eps); w' = w * (gamma * r); b' = ((b - mean) * r) * gamma + beta, b = 0 without a bias.
-/// Source: torch/nn/utils/fusion.py fuse_conv_bn_weights. Not folded: a Conv whose result is used elsewhere or is an output, weights that are computed,
-/// training mode.</remarks>
-public sealed class FoldBatchNormalization : GraphPass
+/// <summary>Folds BatchNormalization into the Conv, ConvTranspose, Gemm or MatMul before it.</summary>
+/// <remarks>float32 in PyTorch's order: r = 1/sqrt(var + eps); w' = w * (gamma * r), b' = ((b - mean) * r) * gamma + beta for convolutions and
+/// (b - mean) * (gamma * r) + beta for matrices, b = 0 without a bias. Source: torch/nn/utils/fusion.py fuse_conv_bn_weights,
+/// fuse_linear_bn_weights. Not folded: a layer whose result is used elsewhere or is an output, weights that are computed, training mode.</remarks>
+public sealed class FoldBatchNormalization : NodePass
 {
     private const float DefaultEpsilon = 1e-5f;
 
     public override string Name => "FoldBatchNormalization";
 
-    public override int Apply(OnnxModel model)
+    protected override bool Rewrite(PassContext context, NodeProto node)
     {
-        int folded = 0;
-        foreach (NodeProto bn in model.Graph.Nodes)
-        {
-            GraphIndex graph = model.Graph;
-            if (!bn.Is("BatchNormalization") || bn.GetInt("training_mode", 0) != 0 || bn.Output.Skip(1).Any(o => o.Length > 0))
-                continue;
-            if (graph.Producer(bn.Input[0]) is not NodeProto conv || !conv.Is("Conv") || graph.OnlyConsumer(conv.Output[0]) != bn)
-                continue;
-            string biasName = GraphIndex.Input(conv, 2);
-            TensorProto? weight = graph.ConstantInput(conv, 1), bias = graph.Constant(biasName);
-            TensorProto?[] parameters = [.. Enumerable.Range(1, 4).Select(i => graph.ConstantInput(bn, i))];
-            if (weight?.Type() != TensorProto.Types.DataType.Float || (bias is null && biasName.Length > 0)
-                || parameters.Any(p => p?.Type() != TensorProto.Types.DataType.Float))
-                continue;
-            float[][] p = [.. parameters.Select(t => t!.ToFloats())];
-            Tensor w = weight.ToTensor();
-            if (p.Any(v => v.Length != w.Dims[0]))
-                continue;
-            (Tensor newWeight, float[] newBias) = Fold(w, bias?.ToFloats(), p[0], p[1], p[2], p[3], bn.GetFloat("epsilon", DefaultEpsilon));
-
-            string[] old = [conv.Input[1], .. conv.Input.Skip(2), .. bn.Input.Skip(1)];
-            string weightName = FreeName(model, conv.Input[1] + "_folded");
-            model.Proto.Graph.Initializer.Add(TensorProtos.Create(weightName, newWeight));
-            string newBiasName = FreeName(model, weightName + "_bias");
-            model.Proto.Graph.Initializer.Add(TensorProtos.Create(newBiasName, newBias, [newBias.Length]));
-            string data = conv.Input[0];
-            conv.Input.Clear();
-            conv.Input.AddRange([data, weightName, newBiasName]);
-            conv.Output[0] = bn.Output[0];
-            model.Proto.Graph.Node.Remove(bn);
-            RemoveUnusedInitializers(model, old);
-            folded++;
-        }
-        return folded;
+        if (!node.Is("BatchNormalization") || Parameters(context, node) is not float[][] p
+            || context.Graph.Producer(node.Input[0]) is not NodeProto producer || context.Graph.OnlyConsumer(producer.Output[0]) != node
+            || LayerWeights.Open(context, producer) is not { TakesBias: true } layer || p[0].Length != layer.Outputs)
+            return false;
+        float epsilon = node.GetFloat("epsilon", DefaultEpsilon);
+        (float[] factor, layer.Bias) = Fold(layer.Bias, p[0], p[1], p[2], p[3], epsilon, layer.IsConvolution);
+        for (int i = 0; i < layer.Weight.Length; i++)
+            layer.Weight.Span[i] *= factor[layer.OutputOf(i)];
+        producer.Output[0] = node.Output[0];
+        context.Remove([node]);
+        layer.Save("folded");
+        return true;
     }
 
-    /// <summary>The arithmetic.</summary>
+    /// <summary>gamma, beta, mean, variance, a value per channel each; null unless the node is in inference mode and they are constants.</summary>
+    internal static float[][]? Parameters(PassContext context, NodeProto node)
+    {
+        // Until opset 8 each pixel could have its own.
+        if (node.GetInt("training_mode", 0) != 0 || node.GetInt("spatial", 1) == 0 || node.Output.Skip(1).Any(o => o.Length > 0))
+            return null;
+        TensorProto?[] tensors = [.. Enumerable.Range(1, 4).Select(i => context.Graph.ConstantInput(node, i))];
+        if (tensors.Any(t => t?.Type() != TensorProto.Types.DataType.Float || t.Dims.Count != 1))
+            return null;
+        float[][] values = [.. tensors.Select(t => t!.ToFloats())];
+        return values.All(v => v.Length == values[0].Length) ? values : null;
+    }
+
+    /// <summary>The arithmetic of a whole convolution.</summary>
     /// <param name="weight">[O, ...]</param>
     /// <param name="bias">[O] or null.</param>
     /// <param name="gamma">[O]</param>
@@ -60,20 +51,29 @@ public sealed class FoldBatchNormalization : GraphPass
     /// <param name="mean">[O]</param>
     /// <param name="variance">[O]</param>
     /// <param name="epsilon">Added to the variance.</param>
+    /// <param name="convolution">PyTorch multiplies in another order for matrices.</param>
     internal static (Tensor Weight, float[] Bias) Fold(Tensor weight, float[]? bias, float[] gamma, float[] beta, float[] mean,
-        float[] variance, float epsilon)
+        float[] variance, float epsilon, bool convolution = true)
     {
+        (float[] factor, float[] b) = Fold(bias, gamma, beta, mean, variance, epsilon, convolution);
         Tensor w = new(weight.Shape) { Name = weight.Name };
-        var b = new float[gamma.Length];
         int inner = weight.Length / gamma.Length;
+        for (int i = 0; i < weight.Length; i++)
+            w.Span[i] = weight.Span[i] * factor[i / inner];
+        return (w, b);
+    }
+
+    /// <summary>The factor for the weights and the new bias, per output channel.</summary>
+    private static (float[] Factor, float[] Bias) Fold(float[]? bias, float[] gamma, float[] beta, float[] mean, float[] variance, float epsilon,
+        bool convolution)
+    {
+        float[] factor = new float[gamma.Length], b = new float[gamma.Length];
         for (int o = 0; o < b.Length; o++)
         {
-            float r = 1f / MathF.Sqrt(variance[o] + epsilon);
-            float factor = gamma[o] * r;
-            for (int i = o * inner; i < (o + 1) * inner; i++)
-                w.Span[i] = weight.Span[i] * factor;
-            b[o] = ((bias?[o] ?? 0f) - mean[o]) * r * gamma[o] + beta[o];
+            float r = 1f / MathF.Sqrt(variance[o] + epsilon), centered = (bias?[o] ?? 0f) - mean[o];
+            factor[o] = gamma[o] * r;
+            b[o] = (convolution ? centered * r * gamma[o] : centered * factor[o]) + beta[o];
         }
-        return (w, b);
+        return (factor, b);
     }
 }

@@ -1,6 +1,7 @@
 using System.Management.Automation;
 using QuantPS.Abstractions;
 using QuantPS.Models;
+using QuantPS.Onnx.Model;
 
 namespace QuantPS.Commands;
 
@@ -20,6 +21,10 @@ public sealed class ExportQModelCommand : PathOutputCmdlet<IModel>
     [Parameter]
     public QuantFormat Format { get; set; } = QuantFormat.QDQ;
 
+    /// <summary>Writes the weights to a second file beside the model, its name with .data behind. A model beyond 2 GB is always written so.</summary>
+    [Parameter]
+    public SwitchParameter ExternalData { get; set; }
+
     /// <summary>Gives the file.</summary>
     [Parameter]
     public SwitchParameter PassThru { get; set; }
@@ -33,8 +38,15 @@ public sealed class ExportQModelCommand : PathOutputCmdlet<IModel>
             foreach (string warning in quantized.Qdq.Notes)
                 WriteWarning(warning);
         }
-        byte[] bytes = item is QuantizedModel q ? q.Qdq.Model.ToBytes() : ((QModel)item).Onnx.ToBytes();
-        if (Save(file, $"Write model {item.Name}", stream => stream.Write(bytes)) && PassThru)
+        OnnxModel model = item is QuantizedModel q ? q.Qdq.Model : ((QModel)item).Onnx;
+        bool? external = ExternalData ? true : null;
+        // Before the question: -WhatIf must not promise what would then be refused.
+        foreach (string written in model.FilesOf(file, external))
+            OutputFile.CheckFree(written, Force);
+        if (!ShouldProcess(file, $"Write model {item.Name}"))
+            return;
+        model.Save(file, Force, external);
+        if (PassThru)
             WriteObject(new FileInfo(file));
     }
 }

@@ -6,6 +6,7 @@ using QuantPS.Engine.Tensors;
 using QuantPS.Errors;
 using QuantPS.Models;
 using QuantPS.Onnx.Calibration;
+using QuantPS.Onnx.Model;
 
 namespace QuantPS.Commands;
 
@@ -38,6 +39,8 @@ public sealed class InvokeCalibrationCommand : TensorInputCmdlet
         Guard(() =>
         {
             calibrator = new Calibrator(Model.Onnx, QConfig);
+            foreach (AppliedPass pass in calibrator.Plan.Model.Preparation)
+                WriteVerbose($"Prepared '{Model.Name}': {pass}.");
             foreach (var node in calibrator.Plan.Nodes.Where(n => !n.IsQuantized))
                 WriteVerbose($"'{node.Name}' ({node.OpType}) stays float: {node.Reason}.");
         }, Model);

@@ -30,6 +30,9 @@ public sealed class Calibration
     /// <summary>How many values of the graph were observed.</summary>
     public int Observed => Data.Observers.Count;
 
+    /// <summary>What was done to the float model before it was calibrated, pass by pass: "FoldBatchNormalization x 9".</summary>
+    public string[] Preparation => [.. Data.Model.Preparation.Select(p => p.ToString())];
+
     internal CalibrationData Data { get; }
 
     /// <inheritdoc/>

@@ -11,7 +11,7 @@ public sealed class QModel : IRunnable
     {
         Onnx = onnx;
         Inputs = [.. ValueTypes.Infer(onnx).Inputs.Types.Select(t => $"{t.Name} {t.ShapeText}")];
-        SizeBytes = onnx.Proto.CalculateSize();
+        SizeBytes = onnx.SizeBytes;
     }
 
     /// <inheritdoc/>
@@ -32,11 +32,16 @@ public sealed class QModel : IRunnable
     /// <summary>Operators and how often each occurs, the most frequent first: "Conv x 9, Relu x 7, ...".</summary>
     public string Operators => string.Join(", ", Onnx.Proto.Graph.Node.GroupBy(n => n.OpType).OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal).Select(g => $"{g.Key} x {g.Count()}"));
 
-    /// <summary>Elements of all float weights.</summary>
-    public long Parameters => Onnx.Proto.Graph.Initializer.Sum(i => i.Dims.Aggregate(1L, (a, b) => a * b));
+    /// <summary>Elements of all constants, whether they are initializers or Constant nodes.</summary>
+    public long Parameters => Onnx.Proto.Graph.Initializer.Concat(Onnx.Graph.Nodes.Where(n => n.Is("Constant")).Select(n => n.Attribute[0].T).Where(t => t is not null))
+        .Sum(t => t.Dims.Aggregate(1L, (a, b) => a * b));
 
     /// <summary>Version of the standard operator set.</summary>
     public int Opset => Onnx.Opset;
+
+    /// <summary>What the file says about itself: names and values of its metadata_props.</summary>
+    public IReadOnlyDictionary<string, string> Metadata =>
+        Onnx.Proto.MetadataProps.DistinctBy(p => p.Key).ToDictionary(p => p.Key, p => p.Value, StringComparer.Ordinal);
 
     /// <summary>Bytes of its ONNX form.</summary>
     public long SizeBytes { get; }

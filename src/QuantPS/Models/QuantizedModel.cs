@@ -44,7 +44,10 @@ public sealed class QuantizedModel : IRunnable, ILayerSource
     public long FloatSizeBytes => Source.SizeBytes;
 
     /// <summary>Bytes of the quantized model in QDQ form.</summary>
-    public long SizeBytes => Qdq.Model.Proto.CalculateSize();
+    public long SizeBytes => Qdq.Model.SizeBytes;
+
+    /// <summary>What was done to the float model before it was calibrated, pass by pass: "FoldBatchNormalization x 9".</summary>
+    public string[] Preparation => [.. Graph.Float.Preparation.Select(p => p.ToString())];
 
     /// <summary>What the user should know: values never observed, biases beyond int32.</summary>
     public string[] Warnings => [.. Graph.Warnings];

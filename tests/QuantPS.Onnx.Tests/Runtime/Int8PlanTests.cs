@@ -45,7 +45,8 @@ public class Int8PlanTests
                 Nodes.Create("Exp", "exp", ["g"], ["y"]),
             ], [TestModels.Weight("w1", 1, 4, 3, 3, 3), TestModels.Weight("w2", 2, 4, 4, 3, 3)], ["y"]);
         Tensor x = TestModels.Random(7, 3, 3, 8, 8);
-        using Calibrator calibrator = new(model, Workflow.MinMaxPerChannel);
+        // As it is: the passes would make the shape a constant.
+        using Calibrator calibrator = new(model, Workflow.MinMaxPerChannel, passes: []);
         calibrator.Observe(x);
         QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish());
         Assert.Equal(["neg", "tanh", "shape", "abs", "back", "exp"], graph.FloatNodes.Select(n => n.Name));
