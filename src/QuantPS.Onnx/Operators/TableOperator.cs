@@ -11,7 +11,7 @@ public abstract class TableOperator : QuantOperator
     /// <summary>The function in float32.</summary>
     protected abstract Func<float, float> Function(NodeProto node);
 
-    public override Int8Step CreateStep(StepContext context)
+    public override Int8Step? CreateStep(StepContext context)
     {
         QuantizedTable table = new(context.Inputs[0], context.Output, Function(context.Context.Node), context.OnnxRule);
         return inputs => table.Run(inputs[0]);

@@ -27,7 +27,7 @@ public sealed class Int8Plan : IDisposable
     /// <summary>What the model takes.</summary>
     public ModelInputs Inputs => graph.Plan.Types.Inputs;
 
-    /// <summary>How many runs of float nodes there are.</summary>
+    /// <summary>How many runs of float nodes there are, quantized nodes without a kernel of ours among them.</summary>
     public int FloatIslandCount => steps.FloatIslandCount;
 
     /// <summary>Runs a model with a single input; a sample (one dimension less) becomes a batch of one.</summary>
@@ -93,7 +93,7 @@ public sealed class Int8Plan : IDisposable
         {
             if (quantized)
             {
-                result.AddRange(group.Select(n => new QuantizedStep(graph, n)));
+                result.AddRange(group.Select(n => QuantizedStep.Create(graph, n, settings)));
                 continue;
             }
             NodeProto[] nodes = [.. group.Select(n => n.Planned.Node)];
