@@ -9,6 +9,8 @@ internal static class OnnxChecker
     private const string Python = "/usr/bin/python3";
     private static readonly Lazy<bool> Installed = new(() => File.Exists(Python) && Run("-c", "import onnx").ExitCode == 0);
 
+    public static bool IsInstalled => Installed.Value;
+
     public static void SkipIfMissing()
     {
         if (!Installed.Value)

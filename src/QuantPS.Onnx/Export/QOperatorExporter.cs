@@ -38,8 +38,12 @@ public sealed class QOperatorExporter : QuantizedExporter
         NodeContext context = Graph.Plan.ContextOf(node.Planned);
         foreach (int i in Enumerable.Range(0, node.Planned.Node.Input.Count).Except(node.Planned.Operator!.ActivationInputs(node.Planned.Node)))
             MakeReal(node.Planned.Node.Input[i]);
-        bool bytes = !node.Planned.HasFloatOutput && node.Planned.Inputs.All(v => Graph.InputQParams(node.Planned, v).DType.IsEightBit())
-            && node.Planned.Outputs.All(v => Graph.QParamsOf(v)!.DType.IsEightBit()) && node.Weights.All(w => w.Value.DType.IsEightBit() || w.Key == NodeWeights.BiasIndex);
+        // The integer operators take integer biases only.
+        bool hasFloatBias = node.Planned.Operator.WeightInputs(context)
+            .Any(w => w.IsBias && GraphIndex.Input(node.Planned.Node, w.Index).Length > 0 && !node.Weights.ContainsKey(w.Index));
+        bool bytes = !hasFloatBias && !node.Planned.HasFloatOutput && node.Planned.Inputs.All(v => Graph.InputQParams(node.Planned, v).DType.IsEightBit())
+            && node.Planned.Outputs.All(v => Graph.QParamsOf(v)!.DType.IsEightBit())
+            && node.Weights.All(w => w.Value.DType.IsEightBit() || w.Key == NodeWeights.BiasIndex);
         if (!bytes || !node.Planned.Operator.WriteIntegers(new IntegerWriter(this, Graph, node, context)))
             AddFloatForm(node);
     }

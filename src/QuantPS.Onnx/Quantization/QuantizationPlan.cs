@@ -91,7 +91,7 @@ public sealed class QuantizationPlan
         GraphIndex graph = model.Graph;
         // Constant nodes are values, not work.
         NodeProto[] work = [.. graph.Nodes.Where(n => n.Output.Count == 0 || graph.Constant(n.Output[0]) is null)];
-        CheckOptions(work);
+        OptionPatterns.Check(options, model.Name, work, OperatorRegistry.OpTypes);
         Dictionary<NodeProto, string?> reasons = new(ReferenceEqualityComparer.Instance);
         Dictionary<NodeProto, QuantOperator> forms = new(ReferenceEqualityComparer.Instance);
         HashSet<string> quantized = new(StringComparer.Ordinal);
@@ -199,11 +199,11 @@ public sealed class QuantizationPlan
     private PlannedNode Fuse(PlannedNode planned, Dictionary<NodeProto, string?> reasons, Dictionary<NodeProto, QuantOperator> forms)
     {
         GraphIndex graph = Model.Graph;
-        if (options.QuantizeBias && planned.Operator is WeightOperator op && op.BiasAdd(ContextOf(planned.Node)) is NodeProto add && WhyExcluded(add) is null)
+        if (options.QuantizeBias && planned.Operator is WeightOperator op && op.BiasAdd(ContextOf(planned.Node)) is NodeProto add && OptionPatterns.WhyExcluded(options, add, config?.Exclude) is null)
             planned = planned with { BiasAdd = add };
-        if (Match(options.FloatOutputs, planned.Node.OpType) is not null)
+        if (OptionPatterns.Match(options.FloatOutputs, planned.Node.OpType) is not null)
             return planned with { HasFloatOutput = true };
-        if (planned.Operator!.AbsorbsActivation && graph.OnlyConsumer(planned.Output) is NodeProto next && WhyExcluded(next) is null
+        if (planned.Operator!.AbsorbsActivation && graph.OnlyConsumer(planned.Output) is NodeProto next && OptionPatterns.WhyExcluded(options, next, config?.Exclude) is null
             && GraphIndex.Input(next, 0) == planned.Output && OperatorRegistry.Find(next).FirstOrDefault()?.RangeOf(graph, next) is ActivationRange range)
             planned = planned with { FusedActivation = next, Range = range };
         return planned;
@@ -235,45 +235,14 @@ public sealed class QuantizationPlan
         }
     }
 
-    private void CheckOptions(NodeProto[] work)
-    {
-        string[] names = [.. work.Select(GraphIndex.DisplayName)], types = [.. work.Select(n => n.OpType).Distinct()];
-        Check(options.Nodes, names, "node");
-        Check(options.ExcludedNodes, names, "node");
-        Check(options.ExcludedOpTypes, types, "operator type");
-        Check(options.FloatOutputs, types, "operator type");
-        // A list of types for many models names some that this one does not have; but it must not be a slip of the pen.
-        Check(options.OpTypes, [.. types, .. OperatorRegistry.OpTypes], "operator type");
-
-        void Check(IEnumerable<string> patterns, string[] known, string what)
-        {
-            foreach (string pattern in patterns.Where(p => !known.Any(k => LayerPattern.Matches(p, k))))
-            {
-                throw new QuantException(ErrorIds.LayerNotFound,
-                    $"'{Model.Name}' has no {what} '{pattern}'. The nearest: {string.Join(", ", LayerPattern.Nearest(pattern, known))}.", pattern);
-            }
-        }
-    }
-
-    /// <summary>Why the user wants a node in float; null when not.</summary>
-    private string? WhyExcluded(NodeProto node)
-    {
-        string name = GraphIndex.DisplayName(node);
-        if (Match(config?.Exclude, name) is string pattern || (pattern = Match(options.ExcludedNodes, name)!) is not null)
-            return pattern.Equals(name, StringComparison.OrdinalIgnoreCase) ? "it is excluded" : $"it is excluded by '{pattern}'";
-        return Match(options.ExcludedOpTypes, node.OpType) is string type ? $"it is excluded by its type '{type}'" : null;
-    }
-
-    private static string? Match(IEnumerable<string>? patterns, string name) => patterns?.FirstOrDefault(p => LayerPattern.Matches(p, name));
-
     private string? WhyFloat(GraphIndex graph, NodeProto node, out QuantOperator? form)
     {
         form = null;
-        if (WhyExcluded(node) is string excluded)
+        if (OptionPatterns.WhyExcluded(options, node, config?.Exclude) is string excluded)
             return excluded;
-        if (options.Nodes.Count > 0 && Match(options.Nodes, GraphIndex.DisplayName(node)) is null)
+        if (options.Nodes.Count > 0 && OptionPatterns.Match(options.Nodes, GraphIndex.DisplayName(node)) is null)
             return "it is not among the nodes to quantize";
-        if (options.OpTypes.Count > 0 && Match(options.OpTypes, node.OpType) is null)
+        if (options.OpTypes.Count > 0 && OptionPatterns.Match(options.OpTypes, node.OpType) is null)
             return "its type is not among those to quantize";
         string? first = null;
         foreach (QuantOperator candidate in OperatorRegistry.Find(node))

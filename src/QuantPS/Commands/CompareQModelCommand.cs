@@ -29,7 +29,8 @@ public sealed class CompareQModelCommand : TensorInputCmdlet
     /// <inheritdoc/>
     protected override void Begin()
     {
-        nodes = [.. Model.Graph.Nodes.Where(n => n.IsQuantized)];
+        // What gives positions (ArgMax) has no error in real numbers.
+        nodes = [.. Model.Graph.Nodes.Where(n => n.Planned.Outputs.Any())];
         values = [.. nodes.Select(n => n.Planned.Output)];
         sums = [.. nodes.Select(_ => new ErrorSums())];
         plan = new Int8Plan(Model.Graph);
