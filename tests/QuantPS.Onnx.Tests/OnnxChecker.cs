@@ -17,13 +17,24 @@ internal static class OnnxChecker
             Assert.Skip("python3-onnx is not installed");
     }
 
-    public static void Check(OnnxModel model, string what = "")
+    public static void Check(OnnxModel model) => Check([(model.Name, model)]);
+
+    /// <summary>Many models in one process.</summary>
+    public static void Check(IEnumerable<(string Name, OnnxModel Model)> models)
     {
         SkipIfMissing();
-        using TempFile file = new();
-        model.Save(file.Path);
-        (int exitCode, string text) = Run("-c", "import onnx,sys; m=onnx.load(sys.argv[1]); onnx.checker.check_model(m, full_check=True)", file.Path);
-        Assert.True(exitCode == 0, $"{what}: {text}");
+        using TempFile folder = new();
+        foreach ((string name, OnnxModel model) in models)
+            model.Save(Path.Combine(folder.Folder, name + ".onnx"));
+        (int exitCode, string text) = Run("-c", """
+            import glob, onnx, sys
+            for path in glob.glob(sys.argv[1] + "/*.onnx"):
+                try:
+                    onnx.checker.check_model(onnx.load(path), full_check=True)
+                except Exception as e:
+                    sys.exit(path + ": " + str(e))
+            """, folder.Folder);
+        Assert.True(exitCode == 0, text);
     }
 
     private static (int ExitCode, string Text) Run(params string[] arguments)
