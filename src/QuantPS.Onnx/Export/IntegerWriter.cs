@@ -65,7 +65,8 @@ public sealed class IntegerWriter
         string name = Context.Node.Input[index];
         // One zero point may stand for all channels.
         bool one = weight.QParams.ZeroPoints.ToArray().Distinct().Count() == 1;
-        return weights[index] = new WrittenWeight([exporter.Initializer(name + "_quantized", weight), .. Pair(exporter.WeightParameters(name, weight.QParams))], one);
+        string integers = exporter.Initializer(name + "_quantized", weight);
+        return weights[index] = new WrittenWeight([integers, .. Pair(exporter.WeightParameters(name, weight.QParams))], one);
     }
 
     /// <summary>The name of the int32 bias; none where there is no bias.</summary>
@@ -79,7 +80,8 @@ public sealed class IntegerWriter
         return exporter.Initializer(Context.Name + "_bias", DataType.Float, MemoryMarshal.AsBytes(bias.Dequantize().Span), bias.Dims);
     }
 
-    /// <summary>An operator that gives the output's integers. A fused activation becomes a Clip behind it where the integers' range does not say
+    /// <summary>An operator that gives the output's integers. A fused activation becomes a Clip behind it where the integers' range does
+    /// not say
     /// it.</summary>
     /// <returns>True.</returns>
     public bool Write(string opType, string domain, string[] inputs, params AttributeProto[] attributes)
@@ -97,6 +99,16 @@ public sealed class IntegerWriter
         string value = node.Planned.Output, real = exporter.FreeName(value + "_float");
         Add(opType, domain, inputs, real, attributes);
         return Write("QuantizeLinear", OnnxModel.StandardDomain, [real, .. OutputParameters]);
+    }
+
+    /// <summary>An operator that takes integers and gives the node's own float outputs.</summary>
+    /// <returns>True.</returns>
+    public bool WriteNode(string opType, string domain, string[] inputs, params AttributeProto[] attributes)
+    {
+        NodeProto made = Nodes.Create(opType, exporter.FreeName(Context.Name + "_quant"), inputs, Context.Node.Output, attributes);
+        made.Domain = domain;
+        exporter.Write(made);
+        return true;
     }
 
     /// <summary>The node itself, on integers.</summary>

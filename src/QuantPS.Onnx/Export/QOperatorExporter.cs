@@ -6,9 +6,11 @@ using QuantPS.Onnx.Quantization;
 
 namespace QuantPS.Onnx.Export;
 
-/// <summary>Writes a quantized graph as ONNX with operators on integers: QLinearConv and QLinearMatMul of ONNX itself, QGemm, QLinearAdd and the like of
+/// <summary>Writes a quantized graph as ONNX with operators on integers: QLinearConv and QLinearMatMul of ONNX itself, QGemm, QLinearAdd
+/// and the like of
 /// ONNX Runtime (domain com.microsoft), and data movement on 8-bit tensors.</summary>
-/// <remarks>Values are dequantized only where a float node or an output of the graph needs them. An operator that has no integer form stands between
+/// <remarks>Values are dequantized only where a float node or an output of the graph needs them. An operator that has no integer form
+/// stands between
 /// DequantizeLinear and QuantizeLinear.</remarks>
 public sealed class QOperatorExporter : QuantizedExporter
 {
@@ -41,7 +43,8 @@ public sealed class QOperatorExporter : QuantizedExporter
         // The integer operators take integer biases only.
         bool hasFloatBias = node.Planned.Operator.WeightInputs(context)
             .Any(w => w.IsBias && GraphIndex.Input(node.Planned.Node, w.Index).Length > 0 && !node.Weights.ContainsKey(w.Index));
-        bool bytes = !hasFloatBias && !node.Planned.HasFloatOutput && node.Planned.Inputs.All(v => Graph.InputQParams(node.Planned, v).DType.IsEightBit())
+        bool bytes = !hasFloatBias && !node.Planned.HasFloatOutput
+            && node.Planned.Inputs.All(v => Graph.InputQParams(node.Planned, v).DType.IsEightBit())
             && node.Planned.Outputs.All(v => Graph.QParamsOf(v)!.DType.IsEightBit())
             && node.Weights.All(w => w.Value.DType.IsEightBit() || w.Key == NodeWeights.BiasIndex);
         if (!bytes || !node.Planned.Operator.WriteIntegers(new IntegerWriter(this, Graph, node, context)))

@@ -6,7 +6,8 @@ namespace QuantPS.Onnx.Export;
 
 /// <summary>Writes a quantized graph as ONNX with QuantizeLinear and DequantizeLinear pairs, the form that runtimes fuse into integer
 /// operators.</summary>
-/// <remarks>A fused Relu or Clip vanishes where the integers' range says the same; otherwise it limits the integers, as a Clip between QuantizeLinear and
+/// <remarks>A fused Relu or Clip vanishes where the integers' range says the same; otherwise it limits the integers, as a Clip between
+/// QuantizeLinear and
 /// DequantizeLinear.</remarks>
 public sealed class QdqExporter : QuantizedExporter
 {

@@ -9,10 +9,13 @@ using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 
 namespace QuantPS.Onnx.Export;
 
-/// <summary>What the two forms of a quantized file have in common: constants, parameters, names, and the float operator between DequantizeLinear and
+/// <summary>What the two forms of a quantized file have in common: constants, parameters, names, and the float operator between
+/// DequantizeLinear and
 /// QuantizeLinear.</summary>
-/// <remarks>Weights are integer initializers, biases int32 ones (scale = input scale x weight scale in float32, zero point 0). A quantized value keeps its
-/// name where it is float. The int32 bias rounds and QuantizeLinear divides, so results may differ by one step from PyTorch's engines.</remarks>
+/// <remarks>Weights are integer initializers, biases int32 ones (scale = input scale x weight scale in float32, zero point 0). A quantized
+/// value keeps its
+/// name where it is float. The int32 bias rounds and QuantizeLinear divides, so results may differ by one step from PyTorch's
+/// engines.</remarks>
 public abstract class QuantizedExporter
 {
     /// <summary>First operator set with scales along an axis.</summary>
@@ -161,7 +164,8 @@ public abstract class QuantizedExporter
         }
     }
 
-    /// <summary>The integers within what a fused Relu or Clip lets through; a Clip of integers where their own range does not say it.</summary>
+    /// <summary>The integers within what a fused Relu or Clip lets through; a Clip of integers where their own range does not say
+    /// it.</summary>
     /// <remarks>With such a Clip before QuantizeLinear, ONNX Runtime 1.31.1 runs the Conv in float.</remarks>
     internal string Limited(PlannedNode node, string value, string integers)
     {
@@ -177,7 +181,8 @@ public abstract class QuantizedExporter
             [integers, Integer(value + "_low", qparams.DType, low), Integer(value + "_high", qparams.DType, high)], [clipped]));
         return clipped;
 
-        string Integer(string name, QDType type, int number) => Initializer(name, QuantizedTensor.FromIntegers([number], [], new QParams(1f, 0, type)));
+        string Integer(string name, QDType type, int number) =>
+            Initializer(name, QuantizedTensor.FromIntegers([number], [], new QParams(1f, 0, type)));
     }
 
     /// <summary>A constant that is quantized like an activation: its integers, and the float name behind DequantizeLinear.</summary>
@@ -291,7 +296,8 @@ public abstract class QuantizedExporter
         for (bool removed = true; removed;)
         {
             HashSet<string> used = [.. Proto.Node.SelectMany(GraphIndex.InputsOf), .. outputs];
-            NodeProto[] dead = [.. Proto.Node.Where(n => n.OpType is "Constant" or "Identity" or "DequantizeLinear" && n.Output.All(o => !used.Contains(o)))];
+            NodeProto[] dead = [.. Proto.Node.Where(n => n.OpType is "Constant" or "Identity" or "DequantizeLinear"
+                && n.Output.All(o => !used.Contains(o)))];
             foreach (NodeProto node in dead)
                 Proto.Node.Remove(node);
             removed = dead.Length > 0;

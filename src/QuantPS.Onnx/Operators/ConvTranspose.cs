@@ -6,7 +6,8 @@ using QuantPS.Onnx.Model;
 namespace QuantPS.Onnx.Operators;
 
 /// <summary>Transposed convolution. Weight [I, O / groups, kernel...], output channels on axis 1.</summary>
-/// <remarks>ONNX has no integer form of it: a file has the float operator on dequantized values. PyTorch quantizes its weight per tensor even where other
+/// <remarks>ONNX has no integer form of it: a file has the float operator on dequantized values. PyTorch quantizes its weight per tensor
+/// even where other
 /// weights are per channel (torch/ao/quantization/qconfig_mapping.py, _get_default_qconfig_mapping), and so do we.</remarks>
 public sealed class ConvTranspose : WeightOperator
 {
@@ -32,7 +33,8 @@ public sealed class ConvTranspose : WeightOperator
 
     public override float[]? Bias(NodeContext context) => context.ConstantInput(2)?.ToFloats();
 
-    /// <summary>PyTorch's layer, where the node says nothing that it cannot: no automatic or uneven padding, no given output size.</summary>
+    /// <summary>PyTorch's layer, where the node says nothing that it cannot: no automatic or uneven padding, no given output
+    /// size.</summary>
     public override QuantizedWeightLayer? CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
         QParams output, EngineKind engine, LayerOptions options)
     {

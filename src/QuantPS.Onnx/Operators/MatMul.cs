@@ -7,7 +7,8 @@ using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Onnx.Operators;
 
-/// <summary>Matrix product with a constant matrix [in, out], over any number of leading dimensions, and the constant that a following Add puts on top: a
+/// <summary>Matrix product with a constant matrix [in, out], over any number of leading dimensions, and the constant that a following Add
+/// puts on top: a
 /// linear layer.</summary>
 public sealed class MatMul : WeightOperator
 {
@@ -47,7 +48,8 @@ public sealed class MatMul : WeightOperator
         QParams output, EngineKind engine, LayerOptions options) =>
         new QuantizedLinear(weight, bias, input, output, engine, options);
 
-    /// <summary>QLinearMatMul has no bias. With one, ONNX Runtime's MatMulIntegerToFloat adds it to the exact sums, and the result is quantized after that.</summary>
+    /// <summary>QLinearMatMul has no bias. With one, ONNX Runtime's MatMulIntegerToFloat adds it to the exact sums, and the result is
+    /// quantized after that.</summary>
     public override bool WriteIntegers(IntegerWriter writer)
     {
         if (!writer.Weight(1).HasOneZeroPoint)

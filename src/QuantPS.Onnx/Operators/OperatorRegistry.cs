@@ -39,6 +39,7 @@ public static class OperatorRegistry
         new Slice(),
         new Split(),
         new Gather(),
+        new GatherElements(),
         new Expand(),
         new Pad(),
         new Resize(),
@@ -47,6 +48,7 @@ public static class OperatorRegistry
         new Identity(),
         new InstanceNormalization(),
         new LayerNormalization(),
+        new EmbedLayerNormalization(),
     }.ToLookup(o => (o.Domain, o.OpType));
 
     /// <summary>ONNX names of the operators with an int8 form.</summary>

@@ -4,7 +4,8 @@ using QuantPS.Onnx.Model;
 
 namespace QuantPS.Onnx.Operators;
 
-/// <summary>A margin of zeros, of another constant, or of the input's own values. Zero and the input's own values have integers under the input's
+/// <summary>A margin of zeros, of another constant, or of the input's own values. Zero and the input's own values have integers under the
+/// input's
 /// parameters; with any other constant the result has parameters of its own.</summary>
 public sealed class Pad : DataMovement
 {

@@ -30,7 +30,8 @@ public sealed record StepContext(NodeContext Context, IReadOnlyList<QParams> Inp
 
 /// <summary>A constant input that is quantized.</summary>
 /// <param name="Index">Which input.</param>
-/// <param name="Axis">Dimension of the channels in the file's layout, for per-channel weights; null where only one scale makes sense.</param>
+/// <param name="Axis">Dimension of the channels in the file's layout, for per-channel weights; null where only one scale makes
+/// sense.</param>
 /// <param name="IsBias">int32 at input scale x weight scale.</param>
 public readonly record struct WeightInput(int Index, int? Axis, bool IsBias = false);
 
@@ -77,7 +78,8 @@ public abstract class QuantOperator
     /// quantized.</summary>
     public virtual Int8Step? CreateStep(StepContext context) => null;
 
-    /// <summary>Adds the nodes that work on integers alone to a file in QOperator form; false when there are none: then the file has the float
+    /// <summary>Adds the nodes that work on integers alone to a file in QOperator form; false when there are none: then the file has the
+    /// float
     /// operator between DequantizeLinear and QuantizeLinear.</summary>
     public virtual bool WriteIntegers(IntegerWriter writer) => false;
 }

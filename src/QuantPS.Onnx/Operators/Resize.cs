@@ -3,7 +3,8 @@ using QuantPS.Onnx.Model;
 
 namespace QuantPS.Onnx.Operators;
 
-/// <summary>Images in another size. Nearest and linear interpolation stay inside the input's range and share its parameters; cubic interpolation may
+/// <summary>Images in another size. Nearest and linear interpolation stay inside the input's range and share its parameters; cubic
+/// interpolation may
 /// overshoot and has its own.</summary>
 public sealed class Resize : DataMovement
 {

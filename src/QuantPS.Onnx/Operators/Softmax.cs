@@ -6,7 +6,8 @@ using QuantPS.Onnx.Model;
 namespace QuantPS.Onnx.Operators;
 
 /// <summary>exp(x) over the sum of exp(x) along a dimension. The result's range, 0 to 1, is known beforehand.</summary>
-/// <remarks>Source: PyTorch's default_fixed_qparams_range_0to1_observer and onnxruntime/python/tools/quantization/operators/softmax.py agree on scale
+/// <remarks>Source: PyTorch's default_fixed_qparams_range_0to1_observer and onnxruntime/python/tools/quantization/operators/softmax.py
+/// agree on scale
 /// 1/256 with the smallest integer for 0; where activations are symmetric and signed, the latter has 1/127 and 0. Types of other widths are
 /// observed.</remarks>
 public sealed class Softmax : QuantOperator

@@ -12,9 +12,11 @@ using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 
 namespace QuantPS.Onnx.Quantization;
 
-/// <summary>Quantizes weights once and activations anew for every run: needs no data. The result is an ONNX model with DynamicQuantizeLinear,
+/// <summary>Quantizes weights once and activations anew for every run: needs no data. The result is an ONNX model with
+/// DynamicQuantizeLinear,
 /// MatMulInteger and ConvInteger; biases stay float.</summary>
-/// <remarks>Source: onnxruntime/python/tools/quantization quantize_dynamic, operators/matmul.py MatMulInteger, conv.py ConvInteger, gather.py. Activations
+/// <remarks>Source: onnxruntime/python/tools/quantization quantize_dynamic, operators/matmul.py MatMulInteger, conv.py ConvInteger,
+/// gather.py. Activations
 /// are quint8 of the range of each run, as the operator has it; Gemm becomes a matrix product and an addition.</remarks>
 public sealed class DynamicQuantizer
 {
@@ -40,19 +42,21 @@ public sealed class DynamicQuantizer
         OpsetRaiser.Raise(model, OpsetVersion, types);
         graph = model.Graph;
         GraphProto proto = model.Proto.Graph;
-        taken = [.. proto.Initializer.Select(t => t.Name), .. proto.Input.Select(v => v.Name), .. proto.Node.SelectMany(n => n.Output), .. proto.Node.SelectMany(GraphIndex.InputsOf),
-            .. proto.Node.Select(n => n.Name)];
+        taken = [.. proto.Initializer.Select(t => t.Name), .. proto.Input.Select(v => v.Name), .. proto.Node.SelectMany(n => n.Output),
+            .. proto.Node.SelectMany(GraphIndex.InputsOf), .. proto.Node.Select(n => n.Name)];
     }
 
     /// <param name="model">The float model, after the passes; not changed.</param>
     /// <param name="options">Of these: which nodes and types, per channel, reduced range, type and symmetry of the weights.</param>
-    /// <exception cref="QuantException">NothingToQuantize, LayerNotFound (a pattern that matches nothing), UnsupportedDType, UnsupportedOperator.</exception>
+    /// <exception cref="QuantException">NothingToQuantize, LayerNotFound (a pattern that matches nothing), UnsupportedDType,
+    /// UnsupportedOperator.</exception>
     public static OnnxModel Quantize(OnnxModel model, QuantizeOptions? options = null) => new DynamicQuantizer(model, options ?? new()).Run();
 
     private OnnxModel Run()
     {
         if (options.WeightType is QDType dtype && !dtype.IsEightBit())
-            throw new QuantException(ErrorIds.UnsupportedDType, $"Dynamic quantization takes weights of 8 bits, not {dtype.TorchName()}. Use qint8 or quint8.", model);
+            throw new QuantException(ErrorIds.UnsupportedDType,
+                $"Dynamic quantization takes weights of 8 bits, not {dtype.TorchName()}. Use qint8 or quint8.", model);
         NodeProto[] work = [.. graph.Nodes.Where(n => n.Output.Count == 0 || graph.Constant(n.Output[0]) is null)];
         OptionPatterns.Check(options, model.Name, work, OpTypes);
         int quantized = 0;
@@ -65,7 +69,8 @@ public sealed class DynamicQuantizer
         }
         if (quantized == 0)
             throw new QuantException(ErrorIds.NothingToQuantize,
-                $"'{model.Name}' has no node that dynamic quantization knows, with constant weights and among those to quantize: {string.Join(", ", OpTypes)}.", model);
+                $"'{model.Name}' has no node that dynamic quantization knows, with constant weights and among those to quantize: "
+                + $"{string.Join(", ", OpTypes)}.", model);
         GraphProto proto = model.Proto.Graph;
         NodeProto[] nodes = [.. written];
         proto.Node.Clear();
@@ -105,7 +110,8 @@ public sealed class DynamicQuantizer
         {
             if (constant.Type() != DataType.Float || constant.Dims.Count < 2 || constant.Count() == 0)
                 return false;
-            WriteProduct(node, "MatMulInteger", Activation(node.Input[0]), Weight(constant.ToTensor(), node.Input[1], constant.Dims.Count - 1), node.Output[0]);
+            string[] weight = Weight(constant.ToTensor(), node.Input[1], constant.Dims.Count - 1);
+            WriteProduct(node, "MatMulInteger", Activation(node.Input[0]), weight, node.Output[0]);
             return true;
         }
         if (options.ConstantMatMulOnly || graph.ConstantInput(node, 0) is not null || !types.IsFloat(node.Input[1]))
@@ -147,7 +153,8 @@ public sealed class DynamicQuantizer
         if (!hasBias)
             return true;
         // The bias goes along the channels: [1, O, 1, ...].
-        string shape = Initializer(TensorProtos.Create(Free(NameOf(node) + "_bias_shape"), (long[])[1, -1, .. Enumerable.Repeat(1L, constant.Dims.Count - 2)], [constant.Dims.Count]));
+        long[] dims = [1, -1, .. Enumerable.Repeat(1L, constant.Dims.Count - 2)];
+        string shape = Initializer(TensorProtos.Create(Free(NameOf(node) + "_bias_shape"), dims, [dims.Length]));
         string turned = Free(NameOf(node) + "_bias_reshaped");
         written.Add(Nodes.Create("Reshape", Free(NameOf(node) + "_bias_reshape"), [node.Input[2], shape], [turned]));
         written.Add(Nodes.Create("Add", Free(NameOf(node) + "_bias"), [product, turned], [node.Output[0]]));
@@ -222,7 +229,8 @@ public sealed class DynamicQuantizer
         [
             Initializer(TensorProtos.Create(Free(name + "_quantized"), type, q.Bytes, q.Shape)),
             Initializer(TensorProtos.Create(Free(name + "_scale"), p.Scales, shape)),
-            Initializer(TensorProtos.Create(Free(name + "_zero_point"), type, p.ZeroPoints.ToArray().Select(z => unchecked((byte)z)).ToArray(), shape)),
+            Initializer(TensorProtos.Create(Free(name + "_zero_point"), type,
+                [.. p.ZeroPoints.ToArray().Select(z => unchecked((byte)z))], shape)),
         ];
     }
 

@@ -11,14 +11,16 @@ using QuantPS.Onnx.Operators;
 namespace QuantPS.Onnx.Quantization;
 
 /// <summary>Turns a calibrated float model into a quantized graph: PyTorch's convert.</summary>
-/// <remarks>Source: torch/ao/nn/quantized/modules/utils.py _quantize_weight, _clamp_weights: the weight observer sees the folded float weight once; the
+/// <remarks>Source: torch/ao/nn/quantized/modules/utils.py _quantize_weight, _clamp_weights: the weight observer sees the folded float
+/// weight once; the
 /// bias stays float. With the engine onnxruntime, parameters follow onnxruntime/python/tools/quantization instead.</remarks>
 public static class ModelQuantizer
 {
     /// <param name="calibration">The float model and what was observed.</param>
     /// <param name="compat">Reproduce the engine's own defects.</param>
     /// <param name="options">What is decided after calibration; by default what the calibration's configuration says.</param>
-    /// <exception cref="Engine.Errors.QuantException">NotANumber, AsymmetricWeightRefused, InvalidRequantizationScale and what the layers refuse, with the layer's
+    /// <exception cref="Engine.Errors.QuantException">NotANumber, AsymmetricWeightRefused, InvalidRequantizationScale and what the layers
+    /// refuse, with the layer's
     /// name. LayerNotFound, InvalidArgument: options that do not fit the model.</exception>
     public static QuantizedGraph Quantize(CalibrationData calibration, bool compat = false, QuantizeOptions? options = null)
     {
@@ -35,7 +37,7 @@ public static class ModelQuantizer
         foreach (string value in plan.Constants)
         {
             Tensor real = plan.Model.Graph.Constant(value)!.ToTensor();
-            ObserverSpec spec = new() { DType = config.Activation.DType, Scheme = config.Activation.Scheme, ReduceRange = config.Activation.ReduceRange };
+            ObserverSpec like = config.Activation, spec = new() { DType = like.DType, Scheme = like.Scheme, ReduceRange = like.ReduceRange };
             qparams[value] = Named(value, () => rules.OfConstant(real, spec, options.Tensors.GetValueOrDefault(value)));
             constants[value] = Quantizer.Quantize(real, qparams[value], onnxRule: config.Backend == EngineKind.OnnxRuntime);
         }
@@ -45,8 +47,8 @@ public static class ModelQuantizer
         return new QuantizedGraph(calibration, plan, config, options, qparams, constants, nodes, warnings, notes);
     }
 
-    private static QParams ParametersOf(string value, CalibrationData calibration, QuantizationPlan plan, QConfig config, QuantizeOptions options, ParameterRules rules,
-        List<string> warnings)
+    private static QParams ParametersOf(string value, CalibrationData calibration, QuantizationPlan plan, QConfig config,
+        QuantizeOptions options, ParameterRules rules, List<string> warnings)
     {
         TensorOverride? forced = options.Tensors.GetValueOrDefault(value);
         ObserverSpec spec = ParameterRules.Overridden(plan.ConfigOf(value, config).Activation, forced, 0);
@@ -70,20 +72,22 @@ public static class ModelQuantizer
         });
     }
 
-    private static QuantizedNode MakeNode(QuantizationPlan plan, QConfig config, bool compat, PlannedNode node, QuantizeOptions options, Dictionary<string, QParams> qparams,
-        List<string> warnings, List<string> notes)
+    private static QuantizedNode MakeNode(QuantizationPlan plan, QConfig config, bool compat, PlannedNode node,
+        QuantizeOptions options, Dictionary<string, QParams> qparams, List<string> warnings, List<string> notes)
     {
         NodeContext context = plan.ContextOf(node);
         if (node.Operator is not QuantOperator op || op.WeightInputs(context).Count == 0)
             return new QuantizedNode(node, null);
-        QParams input = TensorOverrides.ForConsumer(qparams[plan.Root(node.Inputs.First())!], node, node.Inputs.First(), options, config, plan);
+        // Only a bias, which goes with an activation, has a scale that depends on one.
+        QParams? input = node.Inputs.FirstOrDefault() is string first
+            ? TensorOverrides.ForConsumer(qparams[plan.Root(first)!], node, first, options, config, plan) : null;
         QuantizedWeightLayer? layer = node.Operator is WeightOperator weighted && !node.HasFloatOutput
-            ? MakeLayer(config, compat, context, node, weighted, input, qparams[plan.Root(node.Output)!], options, warnings) : null;
+            ? MakeLayer(config, compat, context, node, weighted, input!, qparams[plan.Root(node.Output)!], options, warnings) : null;
         return new QuantizedNode(node, layer) { Weights = NodeWeights.Create(context, op, layer, input, config, options, notes) };
     }
 
-    private static QuantizedWeightLayer? MakeLayer(QConfig config, bool compat, NodeContext context, PlannedNode node, WeightOperator op, QParams input, QParams output,
-        QuantizeOptions options, List<string> warnings)
+    private static QuantizedWeightLayer? MakeLayer(QConfig config, bool compat, NodeContext context, PlannedNode node,
+        WeightOperator op, QParams input, QParams output, QuantizeOptions options, List<string> warnings)
     {
         // The engine computes with 8 bits only, and with signed weights.
         if (!input.DType.IsEightBit() || !output.DType.IsEightBit())
@@ -95,13 +99,20 @@ public static class ModelQuantizer
         QuantizedTensor weight;
         if (options.Tensors.ContainsKey(name) || op.PerTensorWeight || config.Weight.DType != QDType.QInt8)
         {
-            weight = NodeWeights.Quantize(context.ConstantInput(1)!.ToTensor(), op.WeightInputs(context)[0].Axis, name, op, new ParameterRules(config.Backend, options.MinimumRealRange), config, options);
+            ParameterRules rules = new(config.Backend, options.MinimumRealRange);
+            weight = NodeWeights.Quantize(context.ConstantInput(1)!.ToTensor(), op.WeightInputs(context)[0].Axis, name, op, rules, config, options);
             if (op.WeightIsTransposed(node.Node) || weight.DType != QDType.QInt8 || (weight.QParams.IsPerChannel && weight.Axis != channels))
                 return null;
         }
         else
             weight = QuantizeWeight(real, bias, input, config, options);
-        LayerOptions layerOptions = new() { Name = node.Name, Relu = node.Range.IsRelu, Compat = compat, TorchVersion = config.Activation.TorchVersion };
+        LayerOptions layerOptions = new()
+        {
+            Name = node.Name,
+            Relu = node.Range.IsRelu,
+            Compat = compat,
+            TorchVersion = config.Activation.TorchVersion,
+        };
         QuantizedWeightLayer? layer = op.CreateLayer(context, weight, bias, input, output, config.Backend, layerOptions);
         if (layer?.QuantizedBias is not null && layer.BiasHeadroom.Any(h => h < 1))
         {

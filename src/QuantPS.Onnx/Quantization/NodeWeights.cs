@@ -8,7 +8,8 @@ using QuantPS.Onnx.Operators;
 
 namespace QuantPS.Onnx.Quantization;
 
-/// <summary>The integers that a file has for a node's weights and bias, in the file's layout, by the input's index; a bias that was an Add has the index 2.</summary>
+/// <summary>The integers that a file has for a node's weights and bias, in the file's layout, by the input's index; a bias that was an Add
+/// has the index 2.</summary>
 internal static class NodeWeights
 {
     /// <summary>Input of Conv, Gemm and the like that is the bias.</summary>
@@ -17,11 +18,11 @@ internal static class NodeWeights
     /// <param name="context">The node.</param>
     /// <param name="op">Its operator.</param>
     /// <param name="layer">The node as the engine runs it, whose integers are taken; null without one.</param>
-    /// <param name="input">Parameters of the first activation.</param>
+    /// <param name="input">Parameters of the first activation; null without one, and then there is no bias.</param>
     /// <param name="config">The node's own configuration.</param>
     /// <param name="options">What the user wants else.</param>
     /// <param name="notes">Gets what was changed so that the bias fits.</param>
-    public static Dictionary<int, QuantizedTensor> Create(NodeContext context, QuantOperator op, QuantizedWeightLayer? layer, QParams input,
+    public static Dictionary<int, QuantizedTensor> Create(NodeContext context, QuantOperator op, QuantizedWeightLayer? layer, QParams? input,
         QConfig config, QuantizeOptions options, List<string> notes)
     {
         Dictionary<int, QuantizedTensor> made = [];
@@ -32,24 +33,32 @@ internal static class NodeWeights
         foreach (WeightInput place in op.WeightInputs(context).Where(w => !w.IsBias))
         {
             Tensor real = context.ConstantInput(place.Index)!.ToTensor();
-            QuantizedTensor weight = layer is null ? Quantize(real, place.Axis, GraphIndex.Input(context.Node, place.Index), op, rules, config, options)
+            QuantizedTensor weight = layer is null
+                ? Quantize(real, place.Axis, GraphIndex.Input(context.Node, place.Index), op, rules, config, options)
                 : InFileLayout(layer.Weight, ((WeightOperator)op).WeightIsTransposed(context.Node));
             if (bias is not null && options is { AdjustWeightScale: true, QuantizeBias: true })
-                weight = WidenedForBias(weight, place.Axis, bias, input.Scales[0], context.Name, notes);
+                weight = WidenedForBias(weight, place.Axis, bias, input!.Scales[0], context.Name, notes);
             made[place.Index] = last = weight;
         }
         if (bias is not null && last is not null && options.QuantizeBias)
-            made[BiasIndex] = QuantizeBias(bias, last.QParams, input.Scales[0]);
+            made[BiasIndex] = QuantizeBias(bias, last.QParams, input!.Scales[0]);
         return made;
     }
 
     /// <summary>A weight in the file's layout.</summary>
-    public static QuantizedTensor Quantize(Tensor real, int? axis, string name, QuantOperator op, ParameterRules rules, QConfig config, QuantizeOptions options)
+    public static QuantizedTensor Quantize(Tensor real, int? axis, string name, QuantOperator op, ParameterRules rules, QConfig config,
+        QuantizeOptions options)
     {
         Engine.Observers.ObserverSpec spec = config.Weight with { ChannelAxis = axis ?? 0 };
-        if (spec.Scheme.IsPerChannel() && (axis is null || (op is WeightOperator { PerTensorWeight: true } && config.Backend != EngineKind.OnnxRuntime)))
-            spec = ParameterRules.Overridden(spec with { Scheme = spec.Scheme.IsSymmetric() ? QScheme.PerTensorSymmetric : QScheme.PerTensorAffine,
-                Kind = Engine.Observers.ObserverKind.MinMax }, null, real.Rank);
+        bool one = axis is null || (op is WeightOperator { PerTensorWeight: true } && config.Backend != EngineKind.OnnxRuntime);
+        if (one && spec.Scheme.IsPerChannel())
+        {
+            spec = spec with
+            {
+                Scheme = spec.Scheme.IsSymmetric() ? QScheme.PerTensorSymmetric : QScheme.PerTensorAffine,
+                Kind = Engine.Observers.ObserverKind.MinMax,
+            };
+        }
         TensorOverride? forced = options.Tensors.GetValueOrDefault(name);
         QParams parameters = rules.OfConstant(real, spec, forced);
         return ModelQuantizer.Quantize(real, parameters, config.Backend, forced is null ? spec.Range : null);
@@ -78,11 +87,14 @@ internal static class NodeWeights
             new QParams(scales, new int[scales.Length], QDType.QInt32, weight.IsPerChannel ? QScheme.PerChannelAffine : QScheme.PerTensorAffine, 0));
     }
 
-    /// <summary>Where a bias does not fit int32, makes the weight's scale larger and its integers smaller, as ONNX Runtime's own tool does; for one
+    /// <summary>Where a bias does not fit int32, makes the weight's scale larger and its integers smaller, as ONNX Runtime's own tool does;
+    /// for one
     /// scale as for one per channel.</summary>
-    /// <remarks>Leaving the bias float would not do: ONNX Runtime quantizes it itself when it loads the model, and lets it wrap. Little is lost: beside
+    /// <remarks>Leaving the bias float would not do: ONNX Runtime quantizes it itself when it loads the model, and lets it wrap. Little is
+    /// lost: beside
     /// such a bias the weights amount to less than a step of the output.</remarks>
-    private static QuantizedTensor WidenedForBias(QuantizedTensor weight, int? axis, float[] bias, float inputScale, string name, List<string> notes)
+    private static QuantizedTensor WidenedForBias(QuantizedTensor weight, int? axis, float[] bias, float inputScale, string name,
+        List<string> notes)
     {
         QParams p = weight.QParams;
         float[] scales = p.Scales.ToArray();

@@ -55,7 +55,8 @@ public sealed record PlannedNode
 }
 
 /// <summary>Which nodes of a float graph can run in int8, and which values have to be observed for that. Needs no data.</summary>
-/// <remarks>Operators with weights are quantized wherever they can be. Any other operator is where all its activations already are integers:
+/// <remarks>Operators with weights are quantized wherever they can be. Any other operator is where all its activations already are
+/// integers:
 /// a lone Add or Relu is not worth a quantization. A Relu or Clip behind a layer becomes part of it.</remarks>
 public sealed class QuantizationPlan
 {
@@ -67,7 +68,8 @@ public sealed class QuantizationPlan
 
     /// <param name="model">The float model, after the passes.</param>
     /// <param name="config">Which layers stay float, and which have observers of their own; none without.</param>
-    /// <exception cref="QuantException">NothingToQuantize, InvalidModel, UnsupportedOperator. LayerNotFound: a pattern of the configuration matches nothing.</exception>
+    /// <exception cref="QuantException">NothingToQuantize, InvalidModel, UnsupportedOperator. LayerNotFound: a pattern of the configuration
+    /// matches nothing.</exception>
     public QuantizationPlan(OnnxModel model, QConfig? config = null) : this(model, config, new QuantizeOptions(), null)
     {
     }
@@ -149,7 +151,8 @@ public sealed class QuantizationPlan
         if (!nodes.Any(n => n.IsQuantized))
         {
             string why = string.Join("; ", nodes.Take(5).Select(n => $"{n.Name} ({n.OpType}): {n.Reason}"));
-            throw new QuantException(ErrorIds.NothingToQuantize, $"'{graph.Where}' has no layer with weights that can be quantized ({why}{(nodes.Count > 5 ? "; ..." : "")}).", model);
+            throw new QuantException(ErrorIds.NothingToQuantize,
+                $"'{graph.Where}' has no layer with weights that can be quantized ({why}{(nodes.Count > 5 ? "; ..." : "")}).", model);
         }
 
         void Observe(string value, PlannedNode? producer = null)
@@ -173,16 +176,19 @@ public sealed class QuantizationPlan
     /// <summary>The activations that need parameters of their own.</summary>
     public IReadOnlyList<string> Observed { get; }
 
-    /// <summary>The constants that are quantized as activations (an operand of Add or Mul, a table of Gather): their own values tell their range.</summary>
+    /// <summary>The constants that are quantized as activations (an operand of Add or Mul, a table of Gather): their own values tell their
+    /// range.</summary>
     public IReadOnlyList<string> Constants { get; }
 
-    /// <summary>The value whose parameters a quantized value has: its own, or those of what it was reshaped, pooled, limited from. Null for a float value.</summary>
+    /// <summary>The value whose parameters a quantized value has: its own, or those of what it was reshaped, pooled, limited from. Null for
+    /// a float value.</summary>
     public string? Root(string value) => roots.GetValueOrDefault(value);
 
     /// <summary>The operator that makes a value with parameters of its own; null when it comes from outside the quantized part.</summary>
     public QuantOperator? OperatorOf(string root) => producers.GetValueOrDefault(root)?.Operator;
 
-    /// <summary>The configuration for a value with parameters of its own: that of the layer that makes it; the general one for what comes from outside.</summary>
+    /// <summary>The configuration for a value with parameters of its own: that of the layer that makes it; the general one for what comes
+    /// from outside.</summary>
     public QConfig ConfigOf(string root, QConfig general) => producers.TryGetValue(root, out PlannedNode? node) ? general.For(node.Name) : general;
 
     /// <summary>Parameters that are fixed for a value, because its range is known beforehand; null to observe it.</summary>
@@ -192,19 +198,22 @@ public sealed class QuantizationPlan
 
     public NodeContext ContextOf(PlannedNode node) => ContextOf(node.Node) with { BiasAdd = node.BiasAdd };
 
-    /// <summary>The value whose statistics a value has: its own, or those of what it was moved from; null when it was not observed.</summary>
+    /// <summary>The value whose statistics a value has: its own, or those of what it was moved from; null when it was not
+    /// observed.</summary>
     internal string? StatisticsOf(string value) => calibrated is null ? value : calibrated.Root(value);
 
     /// <summary>Takes in the bias and the Relu or Clip that follow.</summary>
     private PlannedNode Fuse(PlannedNode planned, Dictionary<NodeProto, string?> reasons, Dictionary<NodeProto, QuantOperator> forms)
     {
         GraphIndex graph = Model.Graph;
-        if (options.QuantizeBias && planned.Operator is WeightOperator op && op.BiasAdd(ContextOf(planned.Node)) is NodeProto add && OptionPatterns.WhyExcluded(options, add, config?.Exclude) is null)
+        if (options.QuantizeBias && planned.Operator is WeightOperator op && op.BiasAdd(ContextOf(planned.Node)) is NodeProto add
+            && OptionPatterns.WhyExcluded(options, add, config?.Exclude) is null)
             planned = planned with { BiasAdd = add };
         if (OptionPatterns.Match(options.FloatOutputs, planned.Node.OpType) is not null)
             return planned with { HasFloatOutput = true };
-        if (planned.Operator!.AbsorbsActivation && graph.OnlyConsumer(planned.Output) is NodeProto next && OptionPatterns.WhyExcluded(options, next, config?.Exclude) is null
-            && GraphIndex.Input(next, 0) == planned.Output && OperatorRegistry.Find(next).FirstOrDefault()?.RangeOf(graph, next) is ActivationRange range)
+        if (planned.Operator!.AbsorbsActivation && graph.OnlyConsumer(planned.Output) is NodeProto next
+            && OptionPatterns.WhyExcluded(options, next, config?.Exclude) is null && GraphIndex.Input(next, 0) == planned.Output
+            && OperatorRegistry.Find(next).FirstOrDefault()?.RangeOf(graph, next) is ActivationRange range)
             planned = planned with { FusedActivation = next, Range = range };
         return planned;
     }

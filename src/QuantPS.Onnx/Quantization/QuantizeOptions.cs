@@ -4,7 +4,8 @@ using QuantPS.Engine.Observers;
 
 namespace QuantPS.Onnx.Quantization;
 
-/// <summary>What can be decided after calibration, without data: the options of ONNX Runtime's quantize_static. Names of nodes and of operator types are
+/// <summary>What can be decided after calibration, without data: the options of ONNX Runtime's quantize_static. Names of nodes and of
+/// operator types are
 /// patterns (<see cref="LayerPattern"/>). In brackets quantize_static's name.</summary>
 public sealed record QuantizeOptions
 {

@@ -27,13 +27,15 @@ public sealed record QuantizedNode(PlannedNode Planned, QuantizedWeightLayer? La
     public IReadOnlyDictionary<int, QuantizedTensor> Weights { get; init; } = new Dictionary<int, QuantizedTensor>();
 }
 
-/// <summary>A float graph with the parameters that make it an int8 one: layers with integer weights, scales and zero points of the values between.</summary>
+/// <summary>A float graph with the parameters that make it an int8 one: layers with integer weights, scales and zero points of the values
+/// between.</summary>
 public sealed class QuantizedGraph
 {
     private readonly Dictionary<string, QParams> qparams;
 
-    internal QuantizedGraph(CalibrationData calibration, QuantizationPlan plan, QConfig config, QuantizeOptions options, Dictionary<string, QParams> qparams,
-        IReadOnlyDictionary<string, QuantizedTensor> constants, IReadOnlyList<QuantizedNode> nodes, IReadOnlyList<string> warnings, IReadOnlyList<string> notes)
+    internal QuantizedGraph(CalibrationData calibration, QuantizationPlan plan, QConfig config, QuantizeOptions options,
+        Dictionary<string, QParams> qparams, IReadOnlyDictionary<string, QuantizedTensor> constants, IReadOnlyList<QuantizedNode> nodes,
+        IReadOnlyList<string> warnings, IReadOnlyList<string> notes)
     {
         Calibration = calibration;
         Plan = plan;

@@ -3,7 +3,8 @@ using QuantPS.Engine.Numerics;
 
 namespace QuantPS.Onnx.Quantization;
 
-/// <summary>How one tensor is quantized, whatever was observed: quantize_static's TensorQuantOverrides. What is null stays as it is.</summary>
+/// <summary>How one tensor is quantized, whatever was observed: quantize_static's TensorQuantOverrides. What is null stays as it
+/// is.</summary>
 public sealed record TensorOverride
 {
     /// <summary>Integer type (quant_type).</summary>

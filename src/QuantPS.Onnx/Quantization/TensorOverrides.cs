@@ -8,7 +8,8 @@ namespace QuantPS.Onnx.Quantization;
 /// <summary>Checks overrides of tensors, and finds the second form that consumers get.</summary>
 internal static class TensorOverrides
 {
-    /// <exception cref="QuantException">LayerNotFound: no quantized tensor of that name. InvalidArgument: what does not go together.</exception>
+    /// <exception cref="QuantException">LayerNotFound: no quantized tensor of that name. InvalidArgument: what does not go
+    /// together.</exception>
     public static void Check(IReadOnlyDictionary<string, TensorOverride> overrides, QuantizationPlan plan, QConfig config)
     {
         if (overrides.Count == 0)
@@ -43,7 +44,8 @@ internal static class TensorOverrides
                 if (o.ConvertFor.FirstOrDefault(c => !consumers.Contains(c)) is string stranger)
                 {
                     throw new QuantException(ErrorIds.LayerNotFound,
-                        $"The override of '{name}' converts it for '{stranger}', which does not take it. Its consumers: {string.Join(", ", consumers)}.", stranger);
+                        $"The override of '{name}' converts it for '{stranger}', which does not take it. "
+                        + $"Its consumers: {string.Join(", ", consumers)}.", stranger);
                 }
             }
 

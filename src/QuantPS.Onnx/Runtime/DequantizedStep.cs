@@ -8,7 +8,8 @@ using QuantPS.Onnx.Quantization;
 
 namespace QuantPS.Onnx.Runtime;
 
-/// <summary>A quantized node that this module has no kernel for: the float operator on dequantized inputs and weights, by ONNX Runtime, and its results
+/// <summary>A quantized node that this module has no kernel for: the float operator on dequantized inputs and weights, by ONNX Runtime, and
+/// its results
 /// quantized. What a file in QDQ form says, step by step.</summary>
 internal sealed class DequantizedStep : PlanStep
 {
@@ -31,7 +32,8 @@ internal sealed class DequantizedStep : PlanStep
         {
             string? bias = index == NodeWeights.BiasIndex ? node.BiasAdd?.Input.Single(i => i != node.Node.Output[0]) : null;
             string name = bias ?? node.Node.Input[index];
-            constants[name] = TensorProtos.Create(name, weight.Dequantize().Span, bias is null ? weight.Shape : graph.Float.Graph.Constant(name)!.Shape());
+            constants[name] = TensorProtos.Create(name, weight.Dequantize().Span,
+                bias is null ? weight.Shape : graph.Float.Graph.Constant(name)!.Shape());
         }
         NodeProto last = node.BiasAdd ?? node.Node;
         results = [.. last.Output.Select((o, i) => (o, i == 0 ? node.Output : o)).Where(r => r.o.Length > 0)];

@@ -8,7 +8,8 @@ using QuantPS.Onnx.Quantization;
 namespace QuantPS.Onnx.Runtime;
 
 /// <summary>A quantized graph made ready to run: int8 nodes by this module's engine, runs of float nodes by ONNX Runtime.</summary>
-/// <remarks>Made once, run many times, from several threads if need be. Values are dropped as soon as nothing needs them. Integer results do
+/// <remarks>Made once, run many times, from several threads if need be. Values are dropped as soon as nothing needs them. Integer results
+/// do
 /// not depend on the batch size.</remarks>
 public sealed class Int8Plan : IDisposable
 {

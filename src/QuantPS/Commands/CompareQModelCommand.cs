@@ -8,7 +8,8 @@ using QuantPS.Onnx.Runtime;
 
 namespace QuantPS.Commands;
 
-/// <summary>Compare-QModel: layer by layer, how far a quantized model is from the float one it was made of. An object a layer at the end.</summary>
+/// <summary>Compare-QModel: layer by layer, how far a quantized model is from the float one it was made of. An object a layer at the
+/// end.</summary>
 [Cmdlet(VerbsData.Compare, "QModel")]
 [OutputType(typeof(LayerError))]
 public sealed class CompareQModelCommand : TensorInputCmdlet

@@ -11,9 +11,11 @@ using QuantPS.Onnx.Quantization;
 
 namespace QuantPS.Commands;
 
-/// <summary>ConvertTo-Quantized: a Calibration to a quantized model, a model to one that quantizes its activations while it runs, or a float tensor to integers with
+/// <summary>ConvertTo-Quantized: a Calibration to a quantized model, a model to one that quantizes its activations while it runs, or a
+/// float tensor to integers with
 /// known parameters.</summary>
-/// <remarks>What follows a calibration can be repeated with other options, without data. The help of each option has the name that it has in ONNX Runtime's quantize_static.</remarks>
+/// <remarks>What follows a calibration can be repeated with other options, without data. The help of each option has the name that it has
+/// in ONNX Runtime's quantize_static.</remarks>
 [Cmdlet(VerbsData.ConvertTo, "Quantized", DefaultParameterSetName = CalibrationSet)]
 [OutputType(typeof(QuantizedModel), ParameterSetName = [CalibrationSet])]
 [OutputType(typeof(QuantizedTensor), ParameterSetName = [TensorSet])]
@@ -51,7 +53,8 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [Parameter(ParameterSetName = TensorSet)]
     public SwitchParameter Onnx { get; set; }
 
-    /// <summary>Quantizes the weights now and the activations anew for every run: no calibration. Gives an ONNX model with MatMulInteger and ConvInteger. quantize_dynamic.</summary>
+    /// <summary>Quantizes the weights now and the activations anew for every run: no calibration. Gives an ONNX model with MatMulInteger
+    /// and ConvInteger. quantize_dynamic.</summary>
     [Parameter(Mandatory = true, ParameterSetName = DynamicSet)]
     public SwitchParameter Dynamic { get; set; }
 
@@ -83,7 +86,8 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [ValidateNotNullOrEmpty]
     public string[] ExcludeNode { get; set; } = [];
 
-    /// <summary>A scale for every output channel of a weight; -PerChannel:$false one for all. By default as the QConfig says. quantize_static: per_channel.</summary>
+    /// <summary>A scale for every output channel of a weight; -PerChannel:$false one for all. By default as the QConfig says.
+    /// quantize_static: per_channel.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
     [Parameter(ParameterSetName = DynamicSet)]
     public SwitchParameter PerChannel { get; set; }
@@ -93,13 +97,15 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [Parameter(ParameterSetName = DynamicSet)]
     public SwitchParameter ReduceRange { get; set; }
 
-    /// <summary>Integer type of the activations: quint8, qint8, int16, uint16. Types of 16 bits run in float between QuantizeLinear and DequantizeLinear. quantize_static:
+    /// <summary>Integer type of the activations: quint8, qint8, int16, uint16. Types of 16 bits run in float between QuantizeLinear and
+    /// DequantizeLinear. quantize_static:
     /// activation_type.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
     [Spelling<QDType>]
     public QDType ActivationDType { get; set; }
 
-    /// <summary>Integer type of the weights: qint8, quint8, int16, uint16, int4, quint4x2; 8 bits with -Dynamic. Signed types are symmetric unless -SymmetricWeight is
+    /// <summary>Integer type of the weights: qint8, quint8, int16, uint16, int4, quint4x2; 8 bits with -Dynamic. Signed types are symmetric
+    /// unless -SymmetricWeight is
     /// $false. quantize_static: weight_type.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
     [Parameter(ParameterSetName = DynamicSet)]
@@ -121,8 +127,10 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [ValidateRange(float.Epsilon, float.MaxValue)]
     public float MinimumRealRange { get; set; }
 
-    /// <summary>Parameters of single tensors: @{ tensor = @{ DType; Symmetric; ReduceRange; Axis; Scale; ZeroPoint; Min; Max; Convert = @{ DType; ... }; ConvertFor } }. Convert
-    /// gives consumers (all, or the nodes in ConvertFor) another form. quantize_static: TensorQuantOverrides (quant_type, symmetric, reduce_range, axis, scale, zero_point,
+    /// <summary>Parameters of single tensors: @{ tensor = @{ DType; Symmetric; ReduceRange; Axis; Scale; ZeroPoint; Min; Max; Convert = @{
+    /// DType; ... }; ConvertFor } }. Convert
+    /// gives consumers (all, or the nodes in ConvertFor) another form. quantize_static: TensorQuantOverrides (quant_type, symmetric,
+    /// reduce_range, axis, scale, zero_point,
     /// rmin, rmax, convert, recv_nodes).</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
     [ValidateNotNull]
@@ -143,7 +151,8 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [Parameter(ParameterSetName = CalibrationSet)]
     public SwitchParameter DedicatedPair { get; set; }
 
-    /// <summary>Relu and Clip stay in the QDQ file also where the range of the integers says the same. quantize_static: QDQKeepRemovableActivations.</summary>
+    /// <summary>Relu and Clip stay in the QDQ file also where the range of the integers says the same. quantize_static:
+    /// QDQKeepRemovableActivations.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
     public SwitchParameter KeepActivation { get; set; }
 
@@ -155,16 +164,19 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [Parameter(ParameterSetName = CalibrationSet)]
     public SwitchParameter WeightPair { get; set; }
 
-    /// <summary>A weight's scale stays as it is where the bias does not fit int32, which then saturates. quantize_static: QDQDisableWeightAdjustForInt32Bias.</summary>
+    /// <summary>A weight's scale stays as it is where the bias does not fit int32, which then saturates. quantize_static:
+    /// QDQDisableWeightAdjustForInt32Bias.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
     public SwitchParameter NoWeightAdjustment { get; set; }
 
-    /// <summary>QuantizeLinear and DequantizeLinear of ONNX Runtime's own domain, com.microsoft. Types of 16 and 4 bits have them below opset 21 in any case. quantize_static:
+    /// <summary>QuantizeLinear and DequantizeLinear of ONNX Runtime's own domain, com.microsoft. Types of 16 and 4 bits have them below
+    /// opset 21 in any case. quantize_static:
     /// UseQDQContribOps.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
     public SwitchParameter ContribOperator { get; set; }
 
-    /// <summary>Reproduces the real engines' defects too: of the layers' kernels, and what quantize makes of NaN and values beyond int32.</summary>
+    /// <summary>Reproduces the real engines' defects too: of the layers' kernels, and what quantize makes of NaN and values beyond
+    /// int32.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
     [Parameter(ParameterSetName = TensorSet)]
     public SwitchParameter Compat { get; set; }
@@ -181,7 +193,12 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
         {
             Cancellation.ThrowIfCancellationRequested();
             object value = item is PSObject wrapped ? wrapped.BaseObject : item;
-            Guard(() => WriteObject(ParameterSetName switch { TensorSet => Quantize(value), DynamicSet => ConvertDynamic(value), _ => Convert(value) }), value);
+            Guard(() => WriteObject(ParameterSetName switch
+            {
+                TensorSet => Quantize(value),
+                DynamicSet => ConvertDynamic(value),
+                _ => Convert(value),
+            }), value);
         }
     }
 
@@ -193,11 +210,12 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
 
     private QModel ConvertDynamic(object value) => value is QModel { Arithmetic: "float" } model
         ? new QModel(DynamicQuantizer.Quantize(PassRegistry.Apply(model.Onnx), Options()))
-        : throw new QuantException(ErrorIds.InvalidArgument, $"With -Dynamic a float model (Import-QModel) is wanted, not {value.GetType().Name}.", value);
+        : throw new QuantException(ErrorIds.InvalidArgument,
+            $"With -Dynamic a float model (Import-QModel) is wanted, not {value.GetType().Name}.", value);
 
     /// <summary>What was named; null where nothing was, for the calibration's own plan.</summary>
     private QuantizeOptions? NamedOptions() => MyInvocation.BoundParameters.Keys
-        .Except([nameof(InputObject), nameof(Compat)], StringComparer.OrdinalIgnoreCase).Except(CommonParameters, StringComparer.OrdinalIgnoreCase).Any() ? Options() : null;
+        .Except([nameof(InputObject), nameof(Compat), .. CommonParameters], StringComparer.OrdinalIgnoreCase).Any() ? Options() : null;
 
     private QuantizeOptions Options()
     {
@@ -233,7 +251,9 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
         Calibration calibration = value switch
         {
             Calibration c => c,
-            QModel model => throw new QuantException(ErrorIds.NotCalibrated, $"The model '{model.Name}' is not calibrated yet: pipe samples of its input through Invoke-Calibration -Model, and what that gives to ConvertTo-Quantized. Without data there is -Dynamic.", model),
+            QModel model => throw new QuantException(ErrorIds.NotCalibrated,
+                $"The model '{model.Name}' is not calibrated yet: pipe samples of its input through Invoke-Calibration -Model, and what "
+                + "that gives to ConvertTo-Quantized. Without data there is -Dynamic.", model),
             Tensor tensor => throw new QuantException(ErrorIds.InvalidArgument, $"{tensor}: name -Scale (and -ZeroPoint, -DType, -Axis) to quantize a tensor.", tensor),
             _ => throw new QuantException(ErrorIds.InvalidArgument, $"A Calibration (Invoke-Calibration) or a Tensor is wanted, not {value.GetType().Name}.", value),
         };

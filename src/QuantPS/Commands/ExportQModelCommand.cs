@@ -21,7 +21,8 @@ public enum QuantFormat
 [OutputType(typeof(FileInfo))]
 public sealed class ExportQModelCommand : PathOutputCmdlet<IModel>
 {
-    /// <summary>QDQ (the default): float operators between QuantizeLinear and DequantizeLinear, which runtimes fuse to int8 operators themselves. QOperator: int8 operators,
+    /// <summary>QDQ (the default): float operators between QuantizeLinear and DequantizeLinear, which runtimes fuse to int8 operators
+    /// themselves. QOperator: int8 operators,
     /// ONNX's own and ONNX Runtime's. quantize_static: quant_format.</summary>
     [Parameter]
     public QuantFormat Format { get; set; } = QuantFormat.QDQ;

@@ -33,12 +33,15 @@ internal static class QuantizeOptionsReader
     private static TensorOverride One(string tensor, object? value, bool nested)
     {
         if (Unwrap(value) is not IDictionary fields)
-            throw new QuantException(ErrorIds.InvalidArgument, $"-TensorOverride '{tensor}' takes a hashtable with any of {string.Join(", ", Keys)}.", value);
+            throw new QuantException(ErrorIds.InvalidArgument,
+                $"-TensorOverride '{tensor}' takes a hashtable with any of {string.Join(", ", Keys)}.", value);
         TensorOverride made = new();
         foreach (DictionaryEntry field in fields)
         {
-            string key = Keys.FirstOrDefault(k => k.Equals(field.Key.ToString(), StringComparison.OrdinalIgnoreCase) && (!nested || !k.StartsWith(ConvertKey, StringComparison.Ordinal)))
-                ?? throw new QuantException(ErrorIds.InvalidArgument, $"-TensorOverride '{tensor}': there is no '{field.Key}'. Known: {string.Join(", ", Keys)}.", field.Key);
+            string[] known = nested ? [.. Keys.Where(k => !k.StartsWith(ConvertKey, StringComparison.Ordinal))] : Keys;
+            string key = known.FirstOrDefault(k => k.Equals(field.Key.ToString(), StringComparison.OrdinalIgnoreCase))
+                ?? throw new QuantException(ErrorIds.InvalidArgument,
+                    $"-TensorOverride '{tensor}': there is no '{field.Key}'. Known: {string.Join(", ", known)}.", field.Key);
             made = key switch
             {
                 nameof(TensorOverride.DType) => made with { DType = DType(tensor, field.Value) },
@@ -60,7 +63,8 @@ internal static class QuantizeOptionsReader
     {
         QDType known => known,
         string text when Spelling<QDType>.TryParse(text, out QDType known) => known,
-        var other => throw new QuantException(ErrorIds.InvalidArgument, $"-TensorOverride '{tensor}': '{other}' is not one of {Spelling<QDType>.Known}.", other),
+        var other => throw new QuantException(ErrorIds.InvalidArgument,
+            $"-TensorOverride '{tensor}': '{other}' is not one of {Spelling<QDType>.Known}.", other),
     };
 
     private static T To<T>(string tensor, string key, object? value)

@@ -27,6 +27,7 @@ public class FormTests
         TensorProtos.Create("low", [-0.4f], []), TensorProtos.Create("high", [0.6f], []), TensorProtos.Create("half", [0.5f], []),
         TestModels.Weight("row", 5, 4, 1, 1), TestModels.Weight("plane", 6, 1, 4, 8, 8), TestModels.Weight("channels", 7, 4), TestModels.Weight("channels2", 8, 4),
         TensorProtos.Create("to16", new long[] { 0, 16, 16 }, [3]), TensorProtos.Create("flat", new long[] { 0, -1, 8 }, [3]),
+        TensorProtos.Create("each", [.. Enumerable.Range(0, 1 * 4 * 8 * 3).Select(i => (long)(i * 5 % 8))], [1, 4, 8, 3]),
         TensorProtos.Create("one", new long[] { 1 }, [1]), TensorProtos.Create("five", new long[] { 5 }, [1]), TensorProtos.Create("two", new long[] { 2 }, [1]),
         TensorProtos.Create("picks", new long[] { 3, 0, 3 }, [3]), TensorProtos.Create("pads", new long[] { 0, 0, 1, 2, 0, 0, 3, 1 }, [8]),
         TensorProtos.Create("scales", [1f, 1f, 2f, 1.5f], [4]), TensorProtos.Create("shape5", new long[] { 3, 1, 1, 1, 1 }, [5]),
@@ -73,6 +74,7 @@ public class FormTests
         ["Squeeze"] = new([Nodes.Create("Unsqueeze", "before", ["h", "one"], ["u"]), Nodes.Create("Squeeze", "op", ["u", "one"], ["y"])], "Squeeze", "Squeeze"),
         ["Slice"] = One("Slice", ["h", "one", "five", "two", "two"], "Slice", "Slice"),
         ["Gather"] = One("Gather", ["h", "picks"], "Gather", "Gather", Nodes.Attribute("axis", 1L)),
+        ["GatherElements"] = One("GatherElements", ["h", "each"], "GatherElements", "GatherElements", Nodes.Attribute("axis", 3L)),
         ["Expand"] = One("Expand", ["h", "shape5"], "Expand", "Expand"),
         ["Pad"] = One("Pad", ["h", "pads"], "Pad", "Pad"),
         ["PadReflect"] = One("Pad", ["h", "pads"], "Pad", "Pad", Nodes.Attribute("mode", "reflect")),
@@ -153,6 +155,22 @@ public class FormTests
         Assert.All(expected.Zip(a), v => Assert.Equal(v.First, v.Second, 0.06f * range));
     }
 
+    /// <summary>What only moves elements has its input's scale and zero point, in the file the very same initializers; what computes has its own.</summary>
+    [Fact]
+    public void DataMovementSharesScales()
+    {
+        string[] moving = ["Transpose", "Reshape", "Flatten", "Unsqueeze", "Squeeze", "Slice", "Gather", "GatherElements", "Expand", "Pad", "PadReflect", "Resize", "ResizeLinear",
+            "DepthToSpace", "SpaceToDepth", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"];
+        foreach (string name in moving.Concat(["PadNine", "ResizeCubic", "Mul", "Concat", "LeakyRelu", "WhereConstant"]))
+        {
+            QuantizedGraph graph = Quantize(ModelOf(Cases[name]), QConfigPresets.Get("onnxruntime"));
+            Assert.Equal((name, moving.Contains(name)), (name, ReferenceEquals(graph.QParamsOf("h"), graph.QParamsOf("y"))));
+            OnnxModel qdq = QdqExporter.Export(graph).Model;
+            string[] scales = [.. qdq.Proto.Graph.Node.Where(n => n.OpType == "DequantizeLinear").Where(n => n.Output[0] is "h" or "y").Select(n => n.Input[1])];
+            Assert.Equal(moving.Contains(name) ? 1 : 2, scales.Distinct().Count());
+        }
+    }
+
     [Fact]
     public void ArgMaxOfIntegersIsArgMax()
     {
@@ -191,6 +209,40 @@ public class FormTests
             Assert.All(expected.Zip(y), v => Assert.Equal(v.First, v.Second, 0.05f * (expected.Max() - expected.Min())));
             AssertAgree(y, plan.Run(x).Outputs["y"].ToArray(), graph.QParamsOf("y")!, 0.99);
         }
+    }
+
+    /// <summary>ONNX Runtime's embedding layer: its tables are stored as integers, in either form.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void EmbeddingLayer(bool segments)
+    {
+        NodeProto embed = Nodes.Create("EmbedLayerNormalization", "op", ["ids", segments ? "segments" : "", "words", "positions", segments ? "segment" : "", "gamma", "beta"],
+            ["e", "mask"]);
+        embed.Domain = "com.microsoft";
+        AttributeProto toInt = Nodes.Attribute("to", (long)TensorProto.Types.DataType.Int32);
+        List<NodeProto> nodes = [Nodes.Create("Cast", "cast", ["x"], ["ids"], toInt), embed, Nodes.Create("MatMul", "m", ["e", "square"], ["y"])];
+        if (segments)
+            nodes.Insert(0, Nodes.Create("Greater", "gt", ["x", "nine"], ["late"]));
+        if (segments)
+            nodes.Insert(1, Nodes.Create("Cast", "cast2", ["late"], ["segments"], toInt.Clone()));
+        OnnxModel model = TestModels.Graph(["N", 6], nodes,
+            [.. Constants, TestModels.Weight("words", 20, 30, 16), TestModels.Weight("positions", 21, 6, 16), TestModels.Weight("segment", 22, 2, 16), TestModels.Weight("gamma", 23, 16), TestModels.Weight("beta", 24, 16)], ["y"]);
+        model.Proto.OpsetImport.Add(new OperatorSetIdProto { Domain = "com.microsoft", Version = 1 });
+        Tensor x = new(new[] { 2, 6 }, new[] { 0f, 7f, 29f, 3f, 3f, 11f, 5f, 1f, 12f, 20f, 28f, 2f });
+        using Calibrator calibrator = new(model, QConfigPresets.Get("onnxruntime"));
+        calibrator.Observe(x);
+        QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish());
+        Assert.True(graph.Nodes.Single(n => n.Name == "op").IsQuantized);
+        OnnxModel qdq = QdqExporter.Export(graph).Model, integer = QOperatorExporter.Export(graph).Model;
+        Assert.Contains("QEmbedLayerNormalization", integer.Proto.Graph.Node.Select(n => n.OpType));
+        Assert.DoesNotContain(qdq.Proto.Graph.Initializer, t => t.Name == "words");
+        using OnnxRuntimeSession real = new(model), pairs = new(qdq), integers = new(integer);
+        using Int8Plan plan = new(graph);
+        float[] expected = real.Run(x)["y"].ToArray(), a = pairs.Run(x)["y"].ToArray();
+        Assert.All(expected.Zip(a), v => Assert.Equal(v.First, v.Second, 0.06f * (expected.Max() - expected.Min())));
+        AssertAgree(a, integers.Run(x)["y"].ToArray(), graph.QParamsOf("y")!, 0.999);
+        AssertAgree(a, plan.Run(x).Outputs["y"].ToArray(), graph.QParamsOf("y")!, 0.99);
     }
 
     /// <summary>Networks as a whole, on images: both forms give the same classes and values.</summary>
