@@ -13,6 +13,10 @@
            Text = 'Calibrates a model with pictures and quantizes it.' }
         @{ Code = 'New-Tensor -Shape 3 -Value -1, 0.25, 1000 | ConvertTo-Quantized -Scale 0.5 -ZeroPoint 2 -DType quint8'
            Text = 'Quantizes a tensor as torch.quantize_per_tensor does: 0, 2, 255. With -Axis it is torch.quantize_per_channel.' }
+        @{ Code = '$calib | ConvertTo-Quantized -PerChannel -ExcludeNode head* -ExcludeOpType Softmax -TensorOverride @{ logits = @{ DType = "uint16" } }'
+           Text = 'The same statistics with other options, in milliseconds and without data: as quantize_static with per_channel, nodes_to_exclude, op_types_to_quantize and TensorQuantOverrides.' }
+        @{ Code = 'Import-QModel ./bert.onnx | ConvertTo-Quantized -Dynamic -OpType MatMul, Gather | Export-QModel ./bert-dynamic.onnx'
+           Text = 'Quantizes weights only; activations are quantized while the model runs. As quantize_dynamic: no calibration.' }
     )
     'Export-Calibration' = @(
         @{ Code = '$calib | Export-Calibration ./resnet8.calib.json.gz'
@@ -23,6 +27,8 @@
            Text = 'Writes a quantized model as an ONNX file with QuantizeLinear and DequantizeLinear, which other runtimes run in int8.' }
         @{ Code = '$q | Export-QModel ./net-int8.onnx -ExternalData'
            Text = 'Writes the weights to net-int8.onnx.data beside it, as models beyond 2 GB are always written.' }
+        @{ Code = '$q | Export-QModel ./net-qoperator.onnx -Format QOperator'
+           Text = 'The same with operators on integers: QLinearConv, QGemm, QLinearAdd, ...' }
     )
     'Export-Tensor' = @(
         @{ Code = '$y | Export-Tensor ./y.npy -Force'

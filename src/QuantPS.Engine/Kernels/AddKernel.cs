@@ -30,7 +30,7 @@ public static class AddKernel
             ReferenceAdd.Run(x, y, z, rule);
     }
 
-    private readonly struct Work(ReadOnlyMemory<byte> x, ReadOnlyMemory<byte> y, Memory<byte> z, AddRule rule, bool vectors) : IRangeWork
+    private readonly struct Work(ReadOnlyMemory<byte> x, ReadOnlyMemory<byte> y, Memory<byte> z, AddRule rule, bool vectors) : IKernelWork
     {
         public void Run(int from, int to) => AddKernel.Run(x.Span[from..to], y.Span[from..to], z.Span[from..to], rule, vectors);
     }

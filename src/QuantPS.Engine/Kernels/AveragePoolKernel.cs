@@ -30,7 +30,7 @@ internal static class AveragePoolKernel
             KernelThreads.Split(batch, 1, new Scalar(x, y, channels, shape, rule, layout));
     }
 
-    private readonly struct Scalar(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, PoolShape shape, AverageRule rule, KernelLayout layout) : IRangeWork
+    private readonly struct Scalar(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, PoolShape shape, AverageRule rule, KernelLayout layout) : IKernelWork
     {
         public void Run(int from, int to)
         {
@@ -40,7 +40,7 @@ internal static class AveragePoolKernel
         }
     }
 
-    private readonly struct Rows(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, PoolShape shape, AverageRule rule) : IRangeWork
+    private readonly struct Rows(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, PoolShape shape, AverageRule rule) : IKernelWork
     {
         public void Run(int from, int to)
         {

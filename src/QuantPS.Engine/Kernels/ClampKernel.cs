@@ -23,7 +23,7 @@ public static class ClampKernel
         KernelThreads.Split(x.Length, Least, new Work(x, y, low, high, dtype == QDType.QInt8, KernelSelector.UsesVectors), Lanes.Wide);
     }
 
-    private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, int low, int high, bool signed, bool vectors) : IRangeWork
+    private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, int low, int high, bool signed, bool vectors) : IKernelWork
     {
         public void Run(int from, int to)
         {

@@ -39,7 +39,7 @@ public static class ConcatKernel
             TableKernel.Run(x, y, table);
     }
 
-    private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, int length, int pitch, int start, byte[]? table, int split, byte[]? tail, bool vectors) : IRangeWork
+    private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, int length, int pitch, int start, byte[]? table, int split, byte[]? tail, bool vectors) : IKernelWork
     {
         public void Run(int from, int to)
         {

@@ -51,7 +51,7 @@ public static class DequantizeKernel
         }
     }
 
-    private readonly struct Work(ReadOnlyMemory<byte> q, QDType dtype, Memory<float> y, float scale, int zeroPoint, bool vectors) : IRangeWork
+    private readonly struct Work(ReadOnlyMemory<byte> q, QDType dtype, Memory<float> y, float scale, int zeroPoint, bool vectors) : IKernelWork
     {
         public void Run(int from, int to)
         {
@@ -60,7 +60,7 @@ public static class DequantizeKernel
         }
     }
 
-    private readonly struct ChannelWork(ReadOnlyMemory<byte> q, QParams qparams, Memory<float> y, int channels, int inner, bool vectors) : IRangeWork
+    private readonly struct ChannelWork(ReadOnlyMemory<byte> q, QParams qparams, Memory<float> y, int channels, int inner, bool vectors) : IKernelWork
     {
         public void Run(int from, int to)
         {

@@ -32,7 +32,7 @@ public static class GlobalAveragePoolKernel
             KernelThreads.Split(channels, Math.Max(1, Least / Math.Max(1, rule.Area)), new Columns(x, y, channels, rule, vectors), Lanes.Wide);
     }
 
-    private readonly struct Planes(ReadOnlyMemory<byte> x, Memory<byte> y, GlobalAverageRule rule, bool vectors) : IRangeWork
+    private readonly struct Planes(ReadOnlyMemory<byte> x, Memory<byte> y, GlobalAverageRule rule, bool vectors) : IKernelWork
     {
         public void Run(int from, int to)
         {
@@ -44,7 +44,7 @@ public static class GlobalAveragePoolKernel
         }
     }
 
-    private readonly struct Images(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, GlobalAverageRule rule, bool vectors) : IRangeWork
+    private readonly struct Images(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, GlobalAverageRule rule, bool vectors) : IKernelWork
     {
         public void Run(int from, int to)
         {
@@ -54,7 +54,7 @@ public static class GlobalAveragePoolKernel
         }
     }
 
-    private readonly struct Columns(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, GlobalAverageRule rule, bool vectors) : IRangeWork
+    private readonly struct Columns(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, GlobalAverageRule rule, bool vectors) : IKernelWork
     {
         public void Run(int from, int to)
         {

@@ -58,7 +58,7 @@ public static class LayoutConversion
             ReferenceTranspose.Run(source, target, rows, columns, r0, r1, c0, c1);
     }
 
-    private readonly struct Work : IRangeWork
+    private readonly struct Work : IKernelWork
     {
         private readonly ReadOnlyMemory<byte> source;
         private readonly Memory<byte> target;

@@ -34,7 +34,7 @@ public static class MaxPoolKernel
             PlaneGroups.Run(x, y, batch * channels, shape.InCount, shape.OutCount, new Planes(shape, signed));
     }
 
-    private readonly struct Scalar(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, PoolShape shape, bool signed, KernelLayout layout, bool nearest) : IRangeWork
+    private readonly struct Scalar(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, PoolShape shape, bool signed, KernelLayout layout, bool nearest) : IKernelWork
     {
         public void Run(int from, int to)
         {
@@ -44,7 +44,7 @@ public static class MaxPoolKernel
         }
     }
 
-    private readonly struct Rows(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, PoolShape shape, bool signed) : IRangeWork
+    private readonly struct Rows(ReadOnlyMemory<byte> x, Memory<byte> y, int channels, PoolShape shape, bool signed) : IKernelWork
     {
         public void Run(int from, int to)
         {

@@ -27,7 +27,7 @@ internal static unsafe class PlaneGroups
         KernelThreads.Split((planes + size - 1) / size, Math.Max(1, 32 * 1024 / Math.Max(1, size * inArea)), new Work<TPooling>(x, y, planes, size, inArea, outArea, pooling));
     }
 
-    private readonly struct Work<TPooling>(ReadOnlyMemory<byte> x, Memory<byte> y, int planes, int size, int inArea, int outArea, TPooling pooling) : IRangeWork
+    private readonly struct Work<TPooling>(ReadOnlyMemory<byte> x, Memory<byte> y, int planes, int size, int inArea, int outArea, TPooling pooling) : IKernelWork
         where TPooling : struct, IPooling
     {
         public void Run(int from, int to)

@@ -55,7 +55,7 @@ public static class QuantizeKernel
         }
     }
 
-    private readonly struct Work(ReadOnlyMemory<float> x, Memory<byte> y, QuantizeRule rule, bool vectors) : IRangeWork
+    private readonly struct Work(ReadOnlyMemory<float> x, Memory<byte> y, QuantizeRule rule, bool vectors) : IKernelWork
     {
         public void Run(int from, int to)
         {
@@ -64,7 +64,7 @@ public static class QuantizeKernel
         }
     }
 
-    private readonly struct ChannelWork(ReadOnlyMemory<float> x, Memory<byte> y, QParams qparams, int channels, int inner, bool divides, QuantizeCompat compat, bool vectors) : IRangeWork
+    private readonly struct ChannelWork(ReadOnlyMemory<float> x, Memory<byte> y, QParams qparams, int channels, int inner, bool divides, QuantizeCompat compat, bool vectors) : IKernelWork
     {
         public void Run(int from, int to)
         {

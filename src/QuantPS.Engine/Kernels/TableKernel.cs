@@ -29,7 +29,7 @@ public static class TableKernel
             ReferenceTable.Run(x, y, table);
     }
 
-    private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, byte[] table, bool vectors) : IRangeWork
+    private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, byte[] table, bool vectors) : IKernelWork
     {
         public void Run(int from, int to) => TableKernel.Run(x.Span[from..to], y.Span[from..to], table, vectors);
     }

@@ -20,11 +20,15 @@ internal static class WorkerPool
 
     /// <summary>Splits jobs [0, n) into <paramref name="count"/> contiguous parts and runs them, the first on the calling thread. All parts run,
     /// whatever another one throws; the exception of the first that failed is thrown when all are done.</summary>
-    public static void Run<TWork>(int count, int jobs, TWork work) where TWork : struct, IKernelWork
+    /// <param name="count">Parts.</param>
+    /// <param name="jobs">n.</param>
+    /// <param name="work">Does a part.</param>
+    /// <param name="multiple">Parts begin at multiples of this.</param>
+    public static void Run<TWork>(int count, int jobs, TWork work, int multiple = 1) where TWork : struct, IKernelWork
     {
         if (inside || !Gate.TryEnter())
         {
-            Parts<TWork> own = new(work, jobs, count);
+            Parts<TWork> own = new(work, jobs, count, multiple);
             Exception? failure = null;
             for (int i = 0; i < count; i++)
                 failure = own.Try(i) is { } mine ? failure ?? mine : failure;
@@ -35,7 +39,7 @@ internal static class WorkerPool
         try
         {
             inside = true;
-            carrier.Parts = new(work, jobs, count);
+            carrier.Parts = new(work, jobs, count, multiple);
             while (Workers.Count < count - 1)
                 Workers.Add(new Worker());
             for (int i = 1; i < count; i++)
@@ -60,13 +64,15 @@ internal static class WorkerPool
             System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(error);
     }
 
-    private readonly struct Parts<TWork>(TWork work, int jobs, int count) where TWork : struct, IKernelWork
+    private readonly struct Parts<TWork>(TWork work, int jobs, int count, int multiple) where TWork : struct, IKernelWork
     {
         public Exception? Try(int part)
         {
             try
             {
-                work.Run((int)((long)jobs * part / count), (int)((long)jobs * (part + 1) / count));
+                int from = Start(part), to = Start(part + 1);
+                if (from < to)
+                    work.Run(from, to);
                 return null;
             }
             catch (Exception e)
@@ -74,6 +80,8 @@ internal static class WorkerPool
                 return e;
             }
         }
+
+        private int Start(int part) => part == count ? jobs : (int)((long)jobs * part / count / multiple * multiple);
     }
 
     private abstract class Carrier

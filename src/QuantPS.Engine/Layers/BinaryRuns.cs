@@ -23,7 +23,7 @@ internal static class BinaryRuns
         KernelThreads.Split(broadcast.Runs, Math.Max(1, Least / Math.Max(1, broadcast.Length)), new Work(broadcast, x, y, z, vector, kernel, tail ?? kernel));
     }
 
-    private readonly struct Work(Broadcast broadcast, QuantizedTensor x, QuantizedTensor y, QuantizedTensor z, int vector, Kernel kernel, Kernel tail) : IRangeWork
+    private readonly struct Work(Broadcast broadcast, QuantizedTensor x, QuantizedTensor y, QuantizedTensor z, int vector, Kernel kernel, Kernel tail) : IKernelWork
     {
         public void Run(int from, int to)
         {

@@ -1,4 +1,5 @@
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 
@@ -9,7 +10,7 @@ public sealed class Clip : QuantOperator
 {
     public override string OpType => "Clip";
 
-    public override bool SharesInputQParams => true;
+    public override bool SharesInputQParams(NodeContext context) => true;
 
     public override string? WhyFloat(NodeContext context) =>
         RangeOf(context.Graph, context.Node) is null ? "its limits are computed, not constants" : null;
@@ -25,8 +26,10 @@ public sealed class Clip : QuantOperator
             : graph.ConstantInput(node, index)?.ToScalar();
     }
 
-    public override Int8Step CreateStep(StepContext context) =>
+    public override Int8Step? CreateStep(StepContext context) =>
         CreateClamp(RangeOf(context.Context.Graph, context.Context.Node)!.Value, context.OnnxRule);
+
+    public override bool WriteIntegers(IntegerWriter writer) => writer.WriteClip(RangeOf(writer.Context.Graph, writer.Context.Node)!.Value);
 
     /// <summary>Limits the integers, as PyTorch's clamp does on quantized tensors: the ends are quantized like any value.</summary>
     internal static Int8Step CreateClamp(ActivationRange range, bool onnxRule) => inputs =>

@@ -1,6 +1,7 @@
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 
 namespace QuantPS.Onnx.Operators;
@@ -26,6 +27,8 @@ public sealed class Conv : WeightOperator
         return problem;
     }
 
+    public override IReadOnlyList<WeightInput> WeightInputs(NodeContext context) => [new(1, 0), new(2, 0, IsBias: true)];
+
     public override Tensor Weight(NodeContext context) => context.ConstantInput(1)!.ToTensor();
 
     public override float[]? Bias(NodeContext context) => context.ConstantInput(2)?.ToFloats();
@@ -37,6 +40,11 @@ public sealed class Conv : WeightOperator
         ConvGeometry geometry = new(w.Kernel, w.Stride, w.PadBegin, w.PadEnd, w.Dilation, checked((int)context.Node.GetInt("group", 1)));
         return new QuantizedConv(weight, bias, geometry, input, output, engine, options);
     }
+
+    /// <summary>ONNX Runtime takes one zero point for all channels of a weight.</summary>
+    public override bool WriteIntegers(IntegerWriter writer) => writer.Weight(1).HasOneZeroPoint
+        && writer.Write("QLinearConv", OnnxModel.StandardDomain,
+            [.. writer.Input(0), .. writer.Weight(1).Names, .. writer.OutputParameters, .. writer.Bias(2)], [.. writer.Node.Attribute]);
 
     private static int[] Kernel(NodeContext context) => context.ConstantInput(1)!.Shape()[2..];
 }

@@ -4,13 +4,11 @@ using QuantPS.Onnx.Model;
 namespace QuantPS.Onnx.Operators;
 
 /// <summary>To two dimensions: those before the axis, and the rest.</summary>
-public sealed class Flatten : QuantOperator
+public sealed class Flatten : DataMovement
 {
     public override string OpType => "Flatten";
 
-    public override bool SharesInputQParams => true;
-
-    public override Int8Step CreateStep(StepContext context)
+    public override Int8Step? CreateStep(StepContext context)
     {
         int axis = (int)context.Context.Node.GetInt("axis", 1);
         return inputs =>

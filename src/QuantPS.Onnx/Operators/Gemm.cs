@@ -1,6 +1,7 @@
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 
@@ -32,6 +33,9 @@ public sealed class Gemm : WeightOperator
             : $"its bias [{TensorShape.Format(shape)}] is not one value per output";
     }
 
+    public override IReadOnlyList<WeightInput> WeightInputs(NodeContext context) =>
+        [new(1, WeightIsTransposed(context.Node) ? 1 : 0), new(2, 0, IsBias: true)];
+
     public override Tensor Weight(NodeContext context) => MatrixWeight.OutputsFirst(context.ConstantInput(1)!, WeightIsTransposed(context.Node));
 
     public override float[]? Bias(NodeContext context)
@@ -44,4 +48,10 @@ public sealed class Gemm : WeightOperator
     public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
         QParams output, EngineKind engine, LayerOptions options) =>
         new QuantizedLinear(weight, bias, input, output, engine, options);
+
+    /// <summary>QGemm takes a missing bias as an empty name.</summary>
+    public override bool WriteIntegers(IntegerWriter writer) => writer.Weight(1).HasOneZeroPoint
+        && writer.Write("QGemm", IntegerWriter.Microsoft,
+            [.. writer.Input(0), .. writer.Weight(1).Names, writer.Bias(2).FirstOrDefault(""), .. writer.OutputParameters],
+            Nodes.Attribute("alpha", 1f), Nodes.Attribute("transA", 0L), Nodes.Attribute("transB", writer.Node.GetInt("transB", 0)));
 }

@@ -1,4 +1,6 @@
 using QuantPS.Engine.Layers;
+using QuantPS.Onnx.Export;
+using QuantPS.Onnx.Model;
 
 namespace QuantPS.Onnx.Operators;
 
@@ -7,11 +9,14 @@ public sealed class GlobalAveragePool : QuantOperator
 {
     public override string OpType => "GlobalAveragePool";
 
-    public override bool SharesInputQParams => true;
+    public override bool SharesInputQParams(NodeContext context) => true;
 
-    public override Int8Step CreateStep(StepContext context)
+    public override Int8Step? CreateStep(StepContext context)
     {
         QuantizedGlobalAveragePool pool = new(context.Inputs[0], context.Output, context.OnnxRule);
         return inputs => pool.Run(inputs[0]);
     }
+
+    public override bool WriteIntegers(IntegerWriter writer) => writer.Write("QLinearGlobalAveragePool", IntegerWriter.Microsoft,
+        [.. writer.Input(0), .. writer.OutputParameters], Nodes.Attribute("channels_last", 0L));
 }

@@ -1,11 +1,9 @@
 namespace QuantPS.Onnx.Operators;
 
 /// <summary>Nothing. The pass RemoveIdentity leaves those that make an output of the graph.</summary>
-public sealed class Identity : QuantOperator
+public sealed class Identity : DataMovement
 {
     public override string OpType => "Identity";
 
-    public override bool SharesInputQParams => true;
-
-    public override Int8Step CreateStep(StepContext context) => inputs => inputs[0];
+    public override Int8Step? CreateStep(StepContext context) => inputs => inputs[0];
 }

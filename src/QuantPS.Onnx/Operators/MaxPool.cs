@@ -5,11 +5,9 @@ using QuantPS.Onnx.Model;
 namespace QuantPS.Onnx.Operators;
 
 /// <summary>Largest value of a window, which is the largest integer of it. 1 or 2 spatial dimensions.</summary>
-public sealed class MaxPool : QuantOperator
+public sealed class MaxPool : DataMovement
 {
     public override string OpType => "MaxPool";
-
-    public override bool SharesInputQParams => true;
 
     public override string? WhyFloat(NodeContext context)
     {
@@ -21,7 +19,7 @@ public sealed class MaxPool : QuantOperator
         return problem;
     }
 
-    public override Int8Step CreateStep(StepContext context)
+    public override Int8Step? CreateStep(StepContext context)
     {
         Window given = Window.Of(context.Context.Node, context.Context.Node.GetInts("kernel_shape")!,
             context.Context.Types[context.Context.Node.Input[0]], out _)!;

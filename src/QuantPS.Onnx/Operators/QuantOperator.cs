@@ -3,6 +3,7 @@ using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 
@@ -11,6 +12,9 @@ namespace QuantPS.Onnx.Operators;
 /// <summary>A node in its graph, with the types of the values around it.</summary>
 public sealed record NodeContext(GraphIndex Graph, NodeProto Node, ValueTypes Types)
 {
+    /// <summary>The Add of a constant that became the bias of a MatMul; null otherwise.</summary>
+    public NodeProto? BiasAdd { get; init; }
+
     public string Name => GraphIndex.DisplayName(Node);
 
     public TensorProto? ConstantInput(int index) => Graph.ConstantInput(Node, index);
@@ -24,6 +28,13 @@ public sealed record NodeContext(GraphIndex Graph, NodeProto Node, ValueTypes Ty
 /// <param name="OnnxRule">Quantize by division, as ONNX does, rather than by the reciprocal, as PyTorch does.</param>
 public sealed record StepContext(NodeContext Context, IReadOnlyList<QParams> Inputs, QParams Output, ActivationRange Range, bool OnnxRule);
 
+/// <summary>A constant input that is quantized.</summary>
+/// <param name="Index">Which input.</param>
+/// <param name="Axis">Dimension of the channels in the file's layout, for per-channel weights; null where only one scale makes
+/// sense.</param>
+/// <param name="IsBias">int32 at input scale x weight scale.</param>
+public readonly record struct WeightInput(int Index, int? Axis, bool IsBias = false);
+
 /// <summary>The int8 form of a node: activations in, one tensor out.</summary>
 public delegate QuantizedTensor Int8Step(IReadOnlyList<QuantizedTensor> inputs);
 
@@ -33,11 +44,23 @@ public abstract class QuantOperator
     /// <summary>ONNX's name of it.</summary>
     public abstract string OpType { get; }
 
-    /// <summary>Which inputs are activations, to be quantized by their observers.</summary>
-    public virtual IReadOnlyList<int> ActivationInputs => [0];
+    /// <summary>The operator set that it belongs to: "" for ONNX's own.</summary>
+    public virtual string Domain => OnnxModel.StandardDomain;
 
-    /// <summary>The output's integers mean the same as the input's: no observer of its own.</summary>
-    public virtual bool SharesInputQParams => false;
+    /// <summary>Which inputs are activations, to be quantized by their observers; constants among them by their own range.</summary>
+    public virtual IReadOnlyList<int> ActivationInputs(NodeProto node) => [0];
+
+    /// <summary>Which outputs are quantized; an operator that gives positions rather than values has none.</summary>
+    public virtual IReadOnlyList<int> QuantizedOutputs(NodeProto node) => [0];
+
+    /// <summary>The constant inputs that are quantized like weights and biases.</summary>
+    public virtual IReadOnlyList<WeightInput> WeightInputs(NodeContext context) => [];
+
+    /// <summary>The outputs' integers mean the same as the first input's: no observer of their own.</summary>
+    public virtual bool SharesInputQParams(NodeContext context) => false;
+
+    /// <summary>Quantized for its own sake, whether or not its inputs already are integers.</summary>
+    public virtual bool IsWorthwhile(NodeContext context) => false;
 
     /// <summary>A following Relu or Clip becomes part of it: the value between is never quantized.</summary>
     public virtual bool AbsorbsActivation => false;
@@ -51,8 +74,14 @@ public abstract class QuantOperator
     /// <summary>Parameters that PyTorch fixes for the output, because the range is known beforehand; null to observe it.</summary>
     public virtual QParams? FixedOutput(QConfig config) => null;
 
-    /// <summary>Makes the int8 form.</summary>
-    public abstract Int8Step CreateStep(StepContext context);
+    /// <summary>Makes the int8 form; null where this module has no kernel: then it runs in float, on dequantized values, and its result is
+    /// quantized.</summary>
+    public virtual Int8Step? CreateStep(StepContext context) => null;
+
+    /// <summary>Adds the nodes that work on integers alone to a file in QOperator form; false when there are none: then the file has the
+    /// float
+    /// operator between DequantizeLinear and QuantizeLinear.</summary>
+    public virtual bool WriteIntegers(IntegerWriter writer) => false;
 }
 
 /// <summary>What quantization has to know of an operator that carries weights: these are what a model is quantized for.</summary>
@@ -60,20 +89,26 @@ public abstract class WeightOperator : QuantOperator
 {
     public override bool AbsorbsActivation => true;
 
+    public override bool IsWorthwhile(NodeContext context) => true;
+
     /// <summary>The float weight with the output channels first.</summary>
     public abstract Tensor Weight(NodeContext context);
 
     /// <summary>The float bias, one value per output channel; null without.</summary>
     public abstract float[]? Bias(NodeContext context);
 
-    /// <summary>Makes the quantized layer.</summary>
-    public abstract QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
+    /// <summary>Makes the quantized layer; null where the engine has none.</summary>
+    public abstract QuantizedWeightLayer? CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
         QParams output, EngineKind engine, LayerOptions options);
+
+    /// <summary>The weight has one scale even where weights are per channel.</summary>
+    public virtual bool PerTensorWeight => false;
+
+    /// <summary>A following Add whose constant is this layer's bias; null without.</summary>
+    public virtual NodeProto? BiasAdd(NodeContext context) => null;
 
     /// <summary>Whether the file keeps the weight as [in, out] rather than [out, in].</summary>
     public virtual bool WeightIsTransposed(NodeProto node) => false;
-
-    public sealed override Int8Step CreateStep(StepContext context) => throw new NotSupportedException("A layer is run as it is.");
 
     private protected static string? WhyNotConstant(NodeContext context, int index, string what) =>
         context.ConstantInput(index) is not TensorProto t ? $"its {what} is computed, not a constant"

@@ -1,3 +1,4 @@
+using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 
@@ -8,9 +9,11 @@ public sealed class Relu : QuantOperator
 {
     public override string OpType => "Relu";
 
-    public override bool SharesInputQParams => true;
+    public override bool SharesInputQParams(NodeContext context) => true;
 
     public override ActivationRange? RangeOf(GraphIndex graph, NodeProto node) => new ActivationRange(0f, float.PositiveInfinity);
 
-    public override Int8Step CreateStep(StepContext context) => Clip.CreateClamp(new ActivationRange(0f, float.PositiveInfinity), context.OnnxRule);
+    public override Int8Step? CreateStep(StepContext context) => Clip.CreateClamp(new ActivationRange(0f, float.PositiveInfinity), context.OnnxRule);
+
+    public override bool WriteIntegers(IntegerWriter writer) => writer.WriteClip(new ActivationRange(0f, float.PositiveInfinity));
 }

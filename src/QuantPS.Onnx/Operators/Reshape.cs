@@ -3,17 +3,15 @@ using QuantPS.Onnx.Model;
 
 namespace QuantPS.Onnx.Operators;
 
-/// <summary>The same elements under a constant shape; 0 copies a size, -1 is computed.</summary>
-public sealed class Reshape : QuantOperator
+/// <summary>The same elements under another shape; 0 copies a size, -1 is computed.</summary>
+public sealed class Reshape : DataMovement
 {
     public override string OpType => "Reshape";
 
-    public override bool SharesInputQParams => true;
-
-    public override string? WhyFloat(NodeContext context) => context.ConstantInput(1) is null ? "its shape is computed, not a constant" : null;
-
-    public override Int8Step CreateStep(StepContext context)
+    public override Int8Step? CreateStep(StepContext context)
     {
+        if (context.Context.ConstantInput(1) is null)
+            return null;
         int[] target = Array.ConvertAll(context.Context.ConstantInput(1)!.ToLongs(), d => checked((int)d));
         bool zeroCopies = context.Context.Node.GetInt("allowzero", 0) == 0;
         return inputs =>

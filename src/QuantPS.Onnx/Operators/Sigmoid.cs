@@ -1,5 +1,6 @@
 using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Numerics;
+using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Onnx.Operators;
@@ -12,4 +13,7 @@ public sealed class Sigmoid : TableOperator
     public override QParams? FixedOutput(QConfig config) => ZeroToOne(config);
 
     protected override Func<float, float> Function(NodeProto node) => x => 1f / (1f + MathF.Exp(-x));
+
+    public override bool WriteIntegers(IntegerWriter writer) =>
+        writer.Write("QLinearSigmoid", IntegerWriter.Microsoft, [.. writer.Input(0), .. writer.OutputParameters]);
 }

@@ -11,14 +11,15 @@ public abstract class TableOperator : QuantOperator
     /// <summary>The function in float32.</summary>
     protected abstract Func<float, float> Function(NodeProto node);
 
-    public override Int8Step CreateStep(StepContext context)
+    public override Int8Step? CreateStep(StepContext context)
     {
         QuantizedTable table = new(context.Inputs[0], context.Output, Function(context.Context.Node), context.OnnxRule);
         return inputs => table.Run(inputs[0]);
     }
 
     /// <summary>PyTorch's fixed parameters for functions into 0..1: scale 1/256, smallest integer for 0.</summary>
-    /// <remarks>Source: torch/ao/quantization/observer.py default_fixed_qparams_range_0to1_observer. ONNX Runtime observes such outputs.</remarks>
+    /// <remarks>Source: torch/ao/quantization/observer.py default_fixed_qparams_range_0to1_observer. ONNX Runtime observes such
+    /// outputs.</remarks>
     private protected static QParams? ZeroToOne(QConfig config) => config.Backend == EngineKind.OnnxRuntime
         ? null
         : new QParams(1f / 256f, config.Activation.DType.Range().Min, config.Activation.DType);

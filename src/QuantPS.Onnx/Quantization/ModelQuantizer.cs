@@ -5,51 +5,116 @@ using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Observers;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Calibration;
+using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Operators;
 
 namespace QuantPS.Onnx.Quantization;
 
 /// <summary>Turns a calibrated float model into a quantized graph: PyTorch's convert.</summary>
-/// <remarks>Source: torch/ao/nn/quantized/modules/utils.py _quantize_weight, _clamp_weights: the weight observer sees the folded float weight once; the
+/// <remarks>Source: torch/ao/nn/quantized/modules/utils.py _quantize_weight, _clamp_weights: the weight observer sees the folded float
+/// weight once; the
 /// bias stays float. With the engine onnxruntime, parameters follow onnxruntime/python/tools/quantization instead.</remarks>
 public static class ModelQuantizer
 {
     /// <param name="calibration">The float model and what was observed.</param>
     /// <param name="compat">Reproduce the engine's own defects.</param>
-    /// <exception cref="Engine.Errors.QuantException">NotANumber, AsymmetricWeightRefused, InvalidRequantizationScale and what the layers refuse, with the layer's name.</exception>
-    public static QuantizedGraph Quantize(CalibrationData calibration, bool compat = false)
+    /// <param name="options">What is decided after calibration; by default what the calibration's configuration says.</param>
+    /// <exception cref="Engine.Errors.QuantException">NotANumber, AsymmetricWeightRefused, InvalidRequantizationScale and what the layers
+    /// refuse, with the layer's
+    /// name. LayerNotFound, InvalidArgument: options that do not fit the model.</exception>
+    public static QuantizedGraph Quantize(CalibrationData calibration, bool compat = false, QuantizeOptions? options = null)
     {
-        QuantizationPlan plan = calibration.Plan;
-        QConfig config = calibration.QConfig;
-        List<string> warnings = [];
+        QConfig config = (options ?? new()).Apply(calibration.QConfig);
+        QuantizationPlan plan = options is null ? calibration.Plan : new QuantizationPlan(calibration.Plan, config, options);
+        options ??= new();
+        TensorOverrides.Check(options.Tensors, plan, config);
+        ParameterRules rules = new(config.Backend, options.MinimumRealRange);
+        List<string> warnings = [], notes = [];
         Dictionary<string, QParams> qparams = new(StringComparer.Ordinal);
+        Dictionary<string, QuantizedTensor> constants = new(StringComparer.Ordinal);
         foreach (string value in plan.Observed)
+            qparams[value] = Named(value, () => ParametersOf(value, calibration, plan, config, options, rules, warnings));
+        foreach (string value in plan.Constants)
         {
-            if (plan.FixedOutput(value, config) is QParams known)
-            {
-                qparams[value] = known;
-                continue;
-            }
-            Observer observer = calibration.Observers[value];
-            if (!observer.HasObserved)
-                warnings.Add($"The value '{value}' was never observed; it gets scale 1 and zero point 0, as in PyTorch.");
-            qparams[value] = Named(value, () => ParametersOf(observer, config.Backend));
+            Tensor real = plan.Model.Graph.Constant(value)!.ToTensor();
+            ObserverSpec like = config.Activation, spec = new() { DType = like.DType, Scheme = like.Scheme, ReduceRange = like.ReduceRange };
+            qparams[value] = Named(value, () => rules.OfConstant(real, spec, options.Tensors.GetValueOrDefault(value)));
+            constants[value] = Quantizer.Quantize(real, qparams[value], onnxRule: config.Backend == EngineKind.OnnxRuntime);
         }
         List<QuantizedNode> nodes = [];
         foreach (PlannedNode node in plan.Nodes)
-            nodes.Add(new QuantizedNode(node, node.Operator is WeightOperator op ? MakeLayer(plan, config.For(node.Name), compat, node, op, qparams, warnings) : null));
-        return new QuantizedGraph(calibration, qparams, nodes, warnings);
+            nodes.Add(MakeNode(plan, config.For(node.Name), compat, node, options, qparams, warnings, notes));
+        return new QuantizedGraph(calibration, plan, config, options, qparams, constants, nodes, warnings, notes);
     }
 
-    private static QuantizedWeightLayer MakeLayer(QuantizationPlan plan, QConfig config, bool compat, PlannedNode node, WeightOperator op, Dictionary<string, QParams> qparams, List<string> warnings)
+    private static QParams ParametersOf(string value, CalibrationData calibration, QuantizationPlan plan, QConfig config,
+        QuantizeOptions options, ParameterRules rules, List<string> warnings)
     {
-        NodeContext context = plan.ContextOf(node.Node);
-        QParams input = qparams[plan.Root(node.Inputs.First())!], output = qparams[plan.Root(node.Output)!];
+        TensorOverride? forced = options.Tensors.GetValueOrDefault(value);
+        ObserverSpec spec = ParameterRules.Overridden(plan.ConfigOf(value, config).Activation, forced, 0);
+        if (rules.Known(spec, forced) is QParams given)
+            return given;
+        if (forced is null && plan.FixedOutput(value, config) is QParams known)
+            return known;
+        string statistics = plan.StatisticsOf(value)!;
+        // A range that is known beforehand was not observed.
+        if (!calibration.Observers.TryGetValue(statistics, out Observer? observer))
+            return rules.Calculate([0f], [1f], spec);
+        if (!observer.HasObserved)
+            warnings.Add($"The value '{value}' was never observed; it gets scale 1 and zero point 0, as in PyTorch.");
+        // What is bound to its calibration (fixed parameters, a custom range) stays as it was unless the user names something else.
+        return rules.Calculate(observer, observer.Spec with
+        {
+            DType = spec.DType,
+            Scheme = spec.Scheme,
+            QuantMin = spec.QuantMin,
+            QuantMax = spec.QuantMax,
+        });
+    }
+
+    private static QuantizedNode MakeNode(QuantizationPlan plan, QConfig config, bool compat, PlannedNode node,
+        QuantizeOptions options, Dictionary<string, QParams> qparams, List<string> warnings, List<string> notes)
+    {
+        NodeContext context = plan.ContextOf(node);
+        if (node.Operator is not QuantOperator op || op.WeightInputs(context).Count == 0)
+            return new QuantizedNode(node, null);
+        // Only a bias, which goes with an activation, has a scale that depends on one.
+        QParams? input = node.Inputs.FirstOrDefault() is string first
+            ? TensorOverrides.ForConsumer(qparams[plan.Root(first)!], node, first, options, config, plan) : null;
+        QuantizedWeightLayer? layer = node.Operator is WeightOperator weighted && !node.HasFloatOutput
+            ? MakeLayer(config, compat, context, node, weighted, input!, qparams[plan.Root(node.Output)!], options, warnings) : null;
+        return new QuantizedNode(node, layer) { Weights = NodeWeights.Create(context, op, layer, input, config, options, notes) };
+    }
+
+    private static QuantizedWeightLayer? MakeLayer(QConfig config, bool compat, NodeContext context, PlannedNode node,
+        WeightOperator op, QParams input, QParams output, QuantizeOptions options, List<string> warnings)
+    {
+        // The engine computes with 8 bits only, and with signed weights.
+        if (!input.DType.IsEightBit() || !output.DType.IsEightBit())
+            return null;
+        Tensor real = op.Weight(context);
+        int channels = op is ConvTranspose ? 1 : 0;
+        string name = GraphIndex.Input(node.Node, 1);
         float[]? bias = op.Bias(context);
-        QuantizedTensor weight = QuantizeWeight(op.Weight(context), bias, input, config);
-        LayerOptions options = new() { Name = node.Name, Relu = node.Range.IsRelu, Compat = compat, TorchVersion = config.Activation.TorchVersion };
-        QuantizedWeightLayer layer = op.CreateLayer(context, weight, bias, input, output, config.Backend, options);
-        if (layer.QuantizedBias is not null && layer.BiasHeadroom.Any(h => h < 1))
+        QuantizedTensor weight;
+        if (options.Tensors.ContainsKey(name) || op.PerTensorWeight || config.Weight.DType != QDType.QInt8)
+        {
+            ParameterRules rules = new(config.Backend, options.MinimumRealRange);
+            weight = NodeWeights.Quantize(context.ConstantInput(1)!.ToTensor(), op.WeightInputs(context)[0].Axis, name, op, rules, config, options);
+            if (op.WeightIsTransposed(node.Node) || weight.DType != QDType.QInt8 || (weight.QParams.IsPerChannel && weight.Axis != channels))
+                return null;
+        }
+        else
+            weight = QuantizeWeight(real, bias, input, config, options);
+        LayerOptions layerOptions = new()
+        {
+            Name = node.Name,
+            Relu = node.Range.IsRelu,
+            Compat = compat,
+            TorchVersion = config.Activation.TorchVersion,
+        };
+        QuantizedWeightLayer? layer = op.CreateLayer(context, weight, bias, input, output, config.Backend, layerOptions);
+        if (layer?.QuantizedBias is not null && layer.BiasHeadroom.Any(h => h < 1))
         {
             warnings.Add($"Layer '{node.Name}': {layer.BiasHeadroom.Count(h => h < 1)} of {layer.OutputChannels} biases do not fit int32 at their scale "
                 + "(input scale x weight scale) and saturate. Use an engine that keeps the bias float (x86, fbgemm, onednn).");
@@ -62,24 +127,34 @@ public static class ModelQuantizer
     /// <param name="bias">[O] or null; ONNX Runtime widens a weight's scale for it.</param>
     /// <param name="input">Parameters of the layer's input.</param>
     /// <param name="config">The weight observer and the engine.</param>
-    public static QuantizedTensor QuantizeWeight(Tensor weight, float[]? bias, QParams input, QConfig config)
+    /// <param name="options">Whether a weight's scale is widened for its bias, and the smallest range.</param>
+    public static QuantizedTensor QuantizeWeight(Tensor weight, float[]? bias, QParams input, QConfig config, QuantizeOptions? options = null)
     {
-        Observer observer = (config.Weight with { ChannelAxis = 0 }).Create();
+        options ??= new();
+        ObserverSpec spec = config.Weight with { ChannelAxis = 0 };
+        Observer observer = spec.Create();
         observer.Observe(weight);
-        QParams parameters = ParametersOf(observer, config.Backend);
-        if (config.Backend == EngineKind.OnnxRuntime)
-        {
-            if (bias is not null)
-                parameters = OrtQParams.AdjustForInt32Bias(parameters, bias, input.Scales[0]);
+        QParams parameters = new ParameterRules(config.Backend, options.MinimumRealRange).Calculate(observer, spec);
+        if (config.Backend == EngineKind.OnnxRuntime && bias is not null && options is { AdjustWeightScale: true, QuantizeBias: true })
+            parameters = OrtQParams.AdjustForInt32Bias(parameters, bias, input.Scales[0]);
+        return Quantize(weight, parameters, config.Backend, spec.Range);
+    }
+
+    /// <summary>Quantizes a weight by the engine's rule.</summary>
+    /// <param name="weight">float32, any layout.</param>
+    /// <param name="parameters">Its parameters.</param>
+    /// <param name="backend">The engine.</param>
+    /// <param name="range">The integers that PyTorch's engines are left with; null for all of the type.</param>
+    internal static QuantizedTensor Quantize(Tensor weight, QParams parameters, EngineKind backend, QuantRange? range)
+    {
+        if (backend == EngineKind.OnnxRuntime)
             return Quantizer.Quantize(weight, parameters, onnxRule: true);
-        }
         QuantizedTensor q = Quantizer.Quantize(weight, parameters);
         // A narrower range than the dtype's: values that round beyond it are pulled back.
-        QuantRange range = observer.Range;
-        if (q.DType == QDType.QInt8 && (range.Min > sbyte.MinValue || range.Max < sbyte.MaxValue))
+        if (q.DType == QDType.QInt8 && range is QuantRange r && (r.Min > sbyte.MinValue || r.Max < sbyte.MaxValue))
         {
             foreach (ref sbyte v in q.SBytes)
-                v = (sbyte)Math.Clamp((int)v, range.Min, range.Max);
+                v = (sbyte)Math.Clamp((int)v, r.Min, r.Max);
         }
         return q;
     }
@@ -95,13 +170,5 @@ public static class ModelQuantizer
         {
             throw new QuantException(e.ErrorId, $"The value '{value}': {e.Message}", e.Target ?? value, e);
         }
-    }
-
-    private static QParams ParametersOf(Observer observer, EngineKind backend)
-    {
-        if (backend != EngineKind.OnnxRuntime || !observer.HasObserved || !observer.HasRange)
-            return observer.CalculateQParams();
-        (float[] min, float[] max) = observer.SelectRange();
-        return OrtQParams.Calculate(min, max, observer.Spec.DType, observer.Spec.Scheme, observer.Spec.ReduceRange, observer.Spec.ChannelAxis);
     }
 }

@@ -25,6 +25,12 @@ public sealed record PlannedNode
     /// <summary>The Relu or Clip that became part of the node.</summary>
     public NodeProto? FusedActivation { get; init; }
 
+    /// <summary>The Add of a constant that became the node's bias.</summary>
+    public NodeProto? BiasAdd { get; init; }
+
+    /// <summary>Its integers end in it: what leaves is float.</summary>
+    public bool HasFloatOutput { get; init; }
+
     /// <summary>What the fused activation lets through.</summary>
     public ActivationRange Range { get; init; } = ActivationRange.All;
 
@@ -35,89 +41,125 @@ public sealed record PlannedNode
     /// <summary>"Conv", "Conv+Relu", ...</summary>
     public string OpType => FusedActivation is null ? Node.OpType : $"{Node.OpType}+{FusedActivation.OpType}";
 
-    /// <summary>The value that leaves, behind a fused activation.</summary>
-    public string Output => (FusedActivation ?? Node).Output[0];
+    /// <summary>The value that leaves, behind a fused bias and activation; the first one where there are several.</summary>
+    public string Output => (FusedActivation ?? BiasAdd ?? Node).Output[0];
 
-    /// <summary>The activations that come in, in the operator's order; empty for a float node.</summary>
-    public IEnumerable<string> Inputs => Operator?.ActivationInputs.Select(i => Node.Input[i]) ?? [];
+    /// <summary>The values that leave quantized; empty for a float node.</summary>
+    public IEnumerable<string> Outputs => HasFloatOutput ? [] : Operator?.QuantizedOutputs(Node).Select(i => i == 0 ? Output : Node.Output[i]) ?? [];
+
+    /// <summary>The activations that come in, in the operator's order, constants among them; empty for a float node.</summary>
+    public IEnumerable<string> Inputs => Operator?.ActivationInputs(Node).Select(i => Node.Input[i]) ?? [];
+
+    /// <summary>The nodes of the float graph that it stands for.</summary>
+    internal IEnumerable<NodeProto> Parts => new[] { Node, BiasAdd, FusedActivation }.OfType<NodeProto>();
 }
 
 /// <summary>Which nodes of a float graph can run in int8, and which values have to be observed for that. Needs no data.</summary>
-/// <remarks>Operators with weights are quantized wherever they can be. Any other operator is where all its activations already are integers:
+/// <remarks>Operators with weights are quantized wherever they can be. Any other operator is where all its activations already are
+/// integers:
 /// a lone Add or Relu is not worth a quantization. A Relu or Clip behind a layer becomes part of it.</remarks>
 public sealed class QuantizationPlan
 {
     private readonly Dictionary<string, string> roots = new(StringComparer.Ordinal);
     private readonly Dictionary<string, PlannedNode> producers = new(StringComparer.Ordinal);
     private readonly QConfig? config;
+    private readonly QuantizeOptions options;
+    private readonly QuantizationPlan? calibrated;
 
     /// <param name="model">The float model, after the passes.</param>
     /// <param name="config">Which layers stay float, and which have observers of their own; none without.</param>
-    /// <exception cref="QuantException">NothingToQuantize, InvalidModel, UnsupportedOperator. LayerNotFound: a pattern of the configuration matches nothing.</exception>
-    public QuantizationPlan(OnnxModel model, QConfig? config = null)
+    /// <exception cref="QuantException">NothingToQuantize, InvalidModel, UnsupportedOperator. LayerNotFound: a pattern of the configuration
+    /// matches nothing.</exception>
+    public QuantizationPlan(OnnxModel model, QConfig? config = null) : this(model, config, new QuantizeOptions(), null)
+    {
+    }
+
+    /// <summary>A plan for what another plan observed.</summary>
+    /// <param name="observed">The plan that was calibrated with.</param>
+    /// <param name="config">Which layers stay float, and which have observers of their own.</param>
+    /// <param name="options">What else is to be quantized, or not.</param>
+    /// <exception cref="QuantException">As above. InvalidArgument: an operator type that has no int8 form.</exception>
+    public QuantizationPlan(QuantizationPlan observed, QConfig config, QuantizeOptions options) : this(observed.Model, config, options, observed)
+    {
+    }
+
+    private QuantizationPlan(OnnxModel model, QConfig? config, QuantizeOptions options, QuantizationPlan? calibrated)
     {
         Model = model;
         this.config = config;
-        Types = ValueTypes.Infer(model);
+        this.options = options;
+        this.calibrated = calibrated;
+        Types = calibrated?.Types ?? ValueTypes.Infer(model);
         GraphIndex graph = model.Graph;
         // Constant nodes are values, not work.
         NodeProto[] work = [.. graph.Nodes.Where(n => n.Output.Count == 0 || graph.Constant(n.Output[0]) is null)];
+        OptionPatterns.Check(options, model.Name, work, OperatorRegistry.OpTypes);
         Dictionary<NodeProto, string?> reasons = new(ReferenceEqualityComparer.Instance);
+        Dictionary<NodeProto, QuantOperator> forms = new(ReferenceEqualityComparer.Instance);
         HashSet<string> quantized = new(StringComparer.Ordinal);
         foreach (NodeProto node in work)
         {
-            string? reason = reasons[node] = WhyFloat(graph, node);
-            if (reason is null && OperatorRegistry.Find(node) is WeightOperator weighted)
-                quantized.UnionWith(weighted.ActivationInputs.Select(i => node.Input[i]));
+            string? reason = reasons[node] = WhyFloat(graph, node, out QuantOperator? form);
+            if (reason is not null)
+                continue;
+            forms[node] = form!;
+            if (form!.IsWorthwhile(ContextOf(node)))
+                quantized.UnionWith(form.ActivationInputs(node).Select(i => node.Input[i]));
         }
 
         List<PlannedNode> nodes = [];
-        List<string> observed = [];
+        List<string> observed = [], constants = [];
         HashSet<NodeProto> fused = new(ReferenceEqualityComparer.Instance);
         for (int i = 0; i < work.Length; i++)
         {
             NodeProto node = work[i];
             if (fused.Contains(node))
                 continue;
-            QuantOperator? op = OperatorRegistry.Find(node);
+            QuantOperator? op = forms.GetValueOrDefault(node);
             string? reason = reasons[node];
-            if (reason is null && op is not WeightOperator && op!.ActivationInputs.Select(k => node.Input[k]).FirstOrDefault(v => !quantized.Contains(v)) is string floating)
-                reason = $"its input '{floating}' is float";
+            PlannedNode planned = new() { Node = node, Index = i, Operator = op };
+            if (reason is null)
+            {
+                string[] inputs = [.. planned.Inputs.Where(v => graph.Constant(v) is null)];
+                reason = inputs.FirstOrDefault(v => !quantized.Contains(v)) is string floating ? $"its input '{floating}' is float"
+                    : inputs.Length == 0 && !op!.IsWorthwhile(ContextOf(node)) ? "its inputs are constants" : null;
+                planned = reason is null ? Fuse(planned, reasons, forms) : planned;
+                reason ??= WhyUnobserved(planned);
+            }
             if (reason is not null)
             {
                 nodes.Add(new PlannedNode { Node = node, Index = i, Reason = reason });
                 continue;
             }
-            PlannedNode planned = new() { Node = node, Index = i, Operator = op };
-            if (op!.AbsorbsActivation && graph.OnlyConsumer(node.Output[0]) is NodeProto next && reasons.GetValueOrDefault(next) is null
-                && OperatorRegistry.Find(next)?.RangeOf(graph, next) is ActivationRange range && GraphIndex.Input(next, 0) == node.Output[0])
-            {
-                planned = planned with { FusedActivation = next, Range = range };
-                fused.Add(next);
-            }
+            fused.UnionWith(planned.Parts.Skip(1));
             nodes.Add(planned);
             foreach (string input in planned.Inputs)
                 Observe(input);
-            quantized.Add(planned.Output);
-            if (op.SharesInputQParams)
-                roots[planned.Output] = roots[node.Input[op.ActivationInputs[0]]];
-            else
-                Observe(planned.Output, planned);
+            foreach (string output in planned.Outputs)
+            {
+                quantized.Add(output);
+                if (op!.SharesInputQParams(ContextOf(node)))
+                    roots[output] = roots[planned.Inputs.First()];
+                else
+                    Observe(output, planned);
+            }
         }
         Nodes = nodes;
         Observed = observed;
+        Constants = constants;
         CheckPatterns(work);
-        if (!nodes.Any(n => n.Operator is WeightOperator))
+        if (!nodes.Any(n => n.IsQuantized))
         {
             string why = string.Join("; ", nodes.Take(5).Select(n => $"{n.Name} ({n.OpType}): {n.Reason}"));
-            throw new QuantException(ErrorIds.NothingToQuantize, $"'{graph.Where}' has no layer with weights that can be quantized ({why}{(nodes.Count > 5 ? "; ..." : "")}).", model);
+            throw new QuantException(ErrorIds.NothingToQuantize,
+                $"'{graph.Where}' has no layer with weights that can be quantized ({why}{(nodes.Count > 5 ? "; ..." : "")}).", model);
         }
 
         void Observe(string value, PlannedNode? producer = null)
         {
             if (!roots.TryAdd(value, value))
                 return;
-            observed.Add(value);
+            (graph.Constant(value) is null ? observed : constants).Add(value);
             if (producer is not null)
                 producers[value] = producer;
         }
@@ -131,22 +173,55 @@ public sealed class QuantizationPlan
     /// <summary>Every node in running order, fused activations left out.</summary>
     public IReadOnlyList<PlannedNode> Nodes { get; }
 
-    /// <summary>The values that need parameters of their own.</summary>
+    /// <summary>The activations that need parameters of their own.</summary>
     public IReadOnlyList<string> Observed { get; }
 
-    /// <summary>The value whose parameters a quantized value has: its own, or those of what it was reshaped, pooled, limited from. Null for a float value.</summary>
+    /// <summary>The constants that are quantized as activations (an operand of Add or Mul, a table of Gather): their own values tell their
+    /// range.</summary>
+    public IReadOnlyList<string> Constants { get; }
+
+    /// <summary>The value whose parameters a quantized value has: its own, or those of what it was reshaped, pooled, limited from. Null for
+    /// a float value.</summary>
     public string? Root(string value) => roots.GetValueOrDefault(value);
 
     /// <summary>The operator that makes a value with parameters of its own; null when it comes from outside the quantized part.</summary>
     public QuantOperator? OperatorOf(string root) => producers.GetValueOrDefault(root)?.Operator;
 
-    /// <summary>The configuration for a value with parameters of its own: that of the layer that makes it; the general one for what comes from outside.</summary>
+    /// <summary>The configuration for a value with parameters of its own: that of the layer that makes it; the general one for what comes
+    /// from outside.</summary>
     public QConfig ConfigOf(string root, QConfig general) => producers.TryGetValue(root, out PlannedNode? node) ? general.For(node.Name) : general;
 
     /// <summary>Parameters that are fixed for a value, because its range is known beforehand; null to observe it.</summary>
     public QParams? FixedOutput(string root, QConfig general) => OperatorOf(root)?.FixedOutput(ConfigOf(root, general));
 
     public NodeContext ContextOf(NodeProto node) => new(Model.Graph, node, Types);
+
+    public NodeContext ContextOf(PlannedNode node) => ContextOf(node.Node) with { BiasAdd = node.BiasAdd };
+
+    /// <summary>The value whose statistics a value has: its own, or those of what it was moved from; null when it was not
+    /// observed.</summary>
+    internal string? StatisticsOf(string value) => calibrated is null ? value : calibrated.Root(value);
+
+    /// <summary>Takes in the bias and the Relu or Clip that follow.</summary>
+    private PlannedNode Fuse(PlannedNode planned, Dictionary<NodeProto, string?> reasons, Dictionary<NodeProto, QuantOperator> forms)
+    {
+        GraphIndex graph = Model.Graph;
+        if (options.QuantizeBias && planned.Operator is WeightOperator op && op.BiasAdd(ContextOf(planned.Node)) is NodeProto add
+            && OptionPatterns.WhyExcluded(options, add, config?.Exclude) is null)
+            planned = planned with { BiasAdd = add };
+        if (OptionPatterns.Match(options.FloatOutputs, planned.Node.OpType) is not null)
+            return planned with { HasFloatOutput = true };
+        if (planned.Operator!.AbsorbsActivation && graph.OnlyConsumer(planned.Output) is NodeProto next
+            && OptionPatterns.WhyExcluded(options, next, config?.Exclude) is null && GraphIndex.Input(next, 0) == planned.Output
+            && OperatorRegistry.Find(next).FirstOrDefault()?.RangeOf(graph, next) is ActivationRange range)
+            planned = planned with { FusedActivation = next, Range = range };
+        return planned;
+    }
+
+    /// <summary>Why a node cannot be quantized with the statistics at hand; null when it can.</summary>
+    private string? WhyUnobserved(PlannedNode planned) =>
+        planned.Inputs.Concat(planned.Outputs).FirstOrDefault(v => Model.Graph.Constant(v) is null && StatisticsOf(v) is null) is string unknown
+            ? $"its value '{unknown}' was not observed; name what differs in New-QConfig and calibrate again" : null;
 
     /// <summary>A pattern that matches nothing is a mistake, of which the user would otherwise never hear.</summary>
     private void CheckPatterns(NodeProto[] work)
@@ -169,19 +244,45 @@ public sealed class QuantizationPlan
         }
     }
 
-    private string? WhyFloat(GraphIndex graph, NodeProto node)
+    private string? WhyFloat(GraphIndex graph, NodeProto node, out QuantOperator? form)
     {
-        if (config?.Exclude.FirstOrDefault(p => LayerPattern.Matches(p, GraphIndex.DisplayName(node))) is string pattern)
-            return pattern.Equals(GraphIndex.DisplayName(node), StringComparison.OrdinalIgnoreCase) ? "it is excluded" : $"it is excluded by '{pattern}'";
-        if (OperatorRegistry.Find(node) is not QuantOperator op)
-            return "the operator has no int8 form";
-        foreach (string input in op.ActivationInputs.Select(i => GraphIndex.Input(node, i)))
+        form = null;
+        if (OptionPatterns.WhyExcluded(options, node, config?.Exclude) is string excluded)
+            return excluded;
+        if (options.Nodes.Count > 0 && OptionPatterns.Match(options.Nodes, GraphIndex.DisplayName(node)) is null)
+            return "it is not among the nodes to quantize";
+        if (options.OpTypes.Count > 0 && OptionPatterns.Match(options.OpTypes, node.OpType) is null)
+            return "its type is not among those to quantize";
+        string? first = null;
+        foreach (QuantOperator candidate in OperatorRegistry.Find(node))
         {
-            if (graph.Constant(input) is not null && op is WeightOperator)
-                return "its input is a constant";
-            if (graph.Constant(input) is null && !Types.IsFloat(input))
+            string? reason = WhyFloat(graph, node, candidate);
+            if (reason is null)
+            {
+                form = candidate;
+                return null;
+            }
+            first ??= reason;
+        }
+        return first ?? "the operator has no int8 form";
+    }
+
+    private string? WhyFloat(GraphIndex graph, NodeProto node, QuantOperator form)
+    {
+        if (options.ConstantMatMulOnly && form is MatMulOfActivations)
+            return "only products with a constant are to be quantized";
+        foreach (string input in form.ActivationInputs(node).Select(i => GraphIndex.Input(node, i)))
+        {
+            if (graph.Constant(input) is TensorProto constant)
+            {
+                if (form is WeightOperator)
+                    return "its input is a constant";
+                if (constant.Type() != TensorProto.Types.DataType.Float || constant.Count() == 0)
+                    return $"its input '{input}' is not a float32 constant with values";
+            }
+            else if (!Types.IsFloat(input))
                 return $"its input '{input}' is {Types[input]?.ElementType.ToString() ?? "of unknown type"}, not float32";
         }
-        return op.WhyFloat(ContextOf(node));
+        return form.WhyFloat(ContextOf(node));
     }
 }

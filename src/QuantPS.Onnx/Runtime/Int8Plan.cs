@@ -8,7 +8,8 @@ using QuantPS.Onnx.Quantization;
 namespace QuantPS.Onnx.Runtime;
 
 /// <summary>A quantized graph made ready to run: int8 nodes by this module's engine, runs of float nodes by ONNX Runtime.</summary>
-/// <remarks>Made once, run many times, from several threads if need be. Values are dropped as soon as nothing needs them. Integer results do
+/// <remarks>Made once, run many times, from several threads if need be. Values are dropped as soon as nothing needs them. Integer results
+/// do
 /// not depend on the batch size.</remarks>
 public sealed class Int8Plan : IDisposable
 {
@@ -27,7 +28,7 @@ public sealed class Int8Plan : IDisposable
     /// <summary>What the model takes.</summary>
     public ModelInputs Inputs => graph.Plan.Types.Inputs;
 
-    /// <summary>How many runs of float nodes there are.</summary>
+    /// <summary>How many runs of float nodes there are, quantized nodes without a kernel of ours among them.</summary>
     public int FloatIslandCount => steps.FloatIslandCount;
 
     /// <summary>Runs a model with a single input; a sample (one dimension less) becomes a batch of one.</summary>
@@ -93,7 +94,7 @@ public sealed class Int8Plan : IDisposable
         {
             if (quantized)
             {
-                result.AddRange(group.Select(n => new QuantizedStep(graph, n)));
+                result.AddRange(group.Select(n => QuantizedStep.Create(graph, n, settings)));
                 continue;
             }
             NodeProto[] nodes = [.. group.Select(n => n.Planned.Node)];

@@ -1,39 +1,61 @@
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Operators;
 using QuantPS.Onnx.Quantization;
 
 namespace QuantPS.Onnx.Runtime;
 
-/// <summary>A quantized node.</summary>
+/// <summary>A quantized node that this module has a kernel for.</summary>
 internal sealed class QuantizedStep : PlanStep
 {
+    private readonly QuantizedGraph graph;
     private readonly Int8Step step;
-    private readonly QParams[] inputParameters;
-    private readonly bool onnxRule;
+    private readonly string[] names;
+    private readonly QParams[] parameters;
 
-    public QuantizedStep(QuantizedGraph graph, QuantizedNode node)
+    private QuantizedStep(QuantizedGraph graph, QuantizedNode node, Int8Step step)
     {
-        Inputs = [.. node.Planned.Inputs];
+        this.graph = graph;
+        this.step = step;
+        names = [.. node.Planned.Inputs];
+        parameters = [.. names.Select(v => graph.InputQParams(node.Planned, v))];
+        Inputs = [.. names.Where(v => !graph.Constants.ContainsKey(v))];
         Outputs = [node.Planned.Output];
-        inputParameters = [.. Inputs.Select(v => graph.QParamsOf(v)!)];
-        onnxRule = graph.OnnxRule;
-        step = node.Layer is QuantizedWeightLayer layer ? LayerStep(layer, node.Planned.Range, onnxRule)
-            : node.Planned.Operator!.CreateStep(graph.StepContextOf(node.Planned));
     }
 
     public override IReadOnlyList<string> Inputs { get; }
 
     public override IReadOnlyList<string> Outputs { get; }
 
+    /// <summary>The step for a node: by a kernel of ours, or by the float operator.</summary>
+    public static PlanStep Create(QuantizedGraph graph, QuantizedNode node, SessionSettings? settings)
+    {
+        Int8Step? step = node.Layer is QuantizedWeightLayer layer ? LayerStep(layer, node.Planned.Range, graph.OnnxRule)
+            : HasBytes(graph, node) ? node.Planned.Operator!.CreateStep(graph.StepContextOf(node.Planned)) : null;
+        return step is null ? new DequantizedStep(graph, node, settings) : new QuantizedStep(graph, node, step);
+    }
+
     public override void Run(Dictionary<string, GraphValue> values)
     {
-        var inputs = new QuantizedTensor[Inputs.Count];
+        var inputs = new QuantizedTensor[names.Length];
         for (int i = 0; i < inputs.Length; i++)
-            inputs[i] = values[Inputs[i]].Integers(inputParameters[i], onnxRule);
+            inputs[i] = graph.Constants.GetValueOrDefault(names[i]) ?? Integers(graph, values[names[i]], names[i], parameters[i]);
         values[Outputs[0]] = new GraphValue(step(inputs));
     }
+
+    /// <summary>A value's integers as a node sees them: its own, or converted from these.</summary>
+    public static QuantizedTensor Integers(QuantizedGraph graph, GraphValue value, string name, QParams seen)
+    {
+        QParams own = graph.QParamsOf(name)!;
+        QuantizedTensor integers = value.Integers(own, graph.OnnxRule);
+        return seen == own ? integers : Quantizer.Quantize(integers.Dequantize(), seen, graph.OnnxRule);
+    }
+
+    private static bool HasBytes(QuantizedGraph graph, QuantizedNode node) => node.Planned.Outputs.Any() && node.Weights.Count == 0
+        && node.Planned.Outputs.All(v => graph.QParamsOf(v)!.DType.IsEightBit())
+        && node.Planned.Inputs.All(v => graph.InputQParams(node.Planned, v).DType.IsEightBit());
 
     private static Int8Step LayerStep(QuantizedWeightLayer layer, ActivationRange range, bool onnxRule) => inputs =>
     {

@@ -20,7 +20,7 @@ internal sealed class StepSequence : IDisposable
             lastUse[output] = int.MaxValue;
     }
 
-    public int FloatIslandCount => steps.Count(s => s is FloatIsland);
+    public int FloatIslandCount => steps.Count(s => s is FloatIsland or DequantizedStep);
 
     /// <summary>Runs the steps on the inputs, which are in <paramref name="values"/>; afterwards the outputs are there too.</summary>
     /// <param name="values">The caller disposes what is left in it, also after an error.</param>

@@ -8,7 +8,8 @@ using QuantPS.Onnx.Runtime;
 
 namespace QuantPS.Commands;
 
-/// <summary>Compare-QModel: layer by layer, how far a quantized model is from the float one it was made of. An object a layer at the end.</summary>
+/// <summary>Compare-QModel: layer by layer, how far a quantized model is from the float one it was made of. An object a layer at the
+/// end.</summary>
 [Cmdlet(VerbsData.Compare, "QModel")]
 [OutputType(typeof(LayerError))]
 public sealed class CompareQModelCommand : TensorInputCmdlet
@@ -29,7 +30,8 @@ public sealed class CompareQModelCommand : TensorInputCmdlet
     /// <inheritdoc/>
     protected override void Begin()
     {
-        nodes = [.. Model.Graph.Nodes.Where(n => n.IsQuantized)];
+        // What gives positions (ArgMax) has no error in real numbers.
+        nodes = [.. Model.Graph.Nodes.Where(n => n.Planned.Outputs.Any())];
         values = [.. nodes.Select(n => n.Planned.Output)];
         sums = [.. nodes.Select(_ => new ErrorSums())];
         plan = new Int8Plan(Model.Graph);

@@ -1,6 +1,7 @@
 using System.Management.Automation;
 using QuantPS.Abstractions;
 using QuantPS.Models;
+using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 
 namespace QuantPS.Commands;
@@ -10,14 +11,20 @@ public enum QuantFormat
 {
     /// <summary>Float operators between QuantizeLinear and DequantizeLinear.</summary>
     QDQ,
+
+    /// <summary>Operators on integers: QLinearConv, QGemm, QLinearAdd, ...</summary>
+    QOperator,
 }
 
-/// <summary>Export-QModel: writes a model as .onnx; a quantized one with QuantizeLinear and DequantizeLinear around its operators.</summary>
+/// <summary>Export-QModel: writes a model as .onnx; a quantized one with QuantizeLinear and DequantizeLinear around its operators, or with
+/// operators on integers.</summary>
 [Cmdlet(VerbsData.Export, "QModel", DefaultParameterSetName = PathSet, SupportsShouldProcess = true)]
 [OutputType(typeof(FileInfo))]
 public sealed class ExportQModelCommand : PathOutputCmdlet<IModel>
 {
-    /// <summary>QDQ: what ONNX Runtime and other runtimes fuse to int8 operators themselves.</summary>
+    /// <summary>QDQ (the default): float operators between QuantizeLinear and DequantizeLinear, which runtimes fuse to int8 operators
+    /// themselves. QOperator: int8 operators,
+    /// ONNX's own and ONNX Runtime's. quantize_static: quant_format.</summary>
     [Parameter]
     public QuantFormat Format { get; set; } = QuantFormat.QDQ;
 
@@ -33,12 +40,10 @@ public sealed class ExportQModelCommand : PathOutputCmdlet<IModel>
     protected override void ProcessItem(IModel item)
     {
         string file = ResolvePath(GivenPath);
-        if (item is QuantizedModel quantized)
-        {
-            foreach (string warning in quantized.Qdq.Notes)
-                WriteWarning(warning);
-        }
-        OnnxModel model = item is QuantizedModel q ? q.Qdq.Model : ((QModel)item).Onnx;
+        ExportResult? quantized = (item as QuantizedModel)?.Exported(Format);
+        foreach (string warning in quantized?.Notes ?? [])
+            WriteWarning(warning);
+        OnnxModel model = quantized?.Model ?? ((QModel)item).Onnx;
         bool? external = ExternalData ? true : null;
         // Before the question: -WhatIf must not promise what would then be refused.
         foreach (string written in model.FilesOf(file, external))

@@ -54,7 +54,7 @@ public sealed class GetQLayerCommand : QuantCmdlet
     private static QLayer Row(QuantizedModel model, QuantizedNode node)
     {
         string? input = node.Planned.Inputs.FirstOrDefault();
-        QLayer row = Row(model.Name, model.Graph.Calibration, node.Planned);
+        QLayer row = Row(model.Name, model.Graph.Calibration, node.Planned, model.Graph.Plan);
         return new QLayer
         {
             Name = row.Name,
@@ -65,6 +65,7 @@ public sealed class GetQLayerCommand : QuantCmdlet
             Reason = row.Reason,
             Input = input is null ? null : model.Graph.QParamsOf(input),
             Output = node.IsQuantized ? model.Graph.QParamsOf(node.Planned.Output) : null,
+            Weight = node.Weights.OrderBy(w => w.Key).Select(w => w.Value).FirstOrDefault(),
             Min = row.Min,
             Max = row.Max,
             Histogram = row.Histogram,
@@ -72,9 +73,10 @@ public sealed class GetQLayerCommand : QuantCmdlet
         };
     }
 
-    private static QLayer Row(string model, CalibrationData? data, PlannedNode node)
+    private static QLayer Row(string model, CalibrationData? data, PlannedNode node, QuantizationPlan? plan = null)
     {
-        string? root = node.IsQuantized ? data?.Plan.Root(node.Output) : null;
+        // A plan made after calibration may have other roots; the statistics are where they were.
+        string? own = node.IsQuantized ? (plan ?? data?.Plan)?.Root(node.Output) : null, root = own is null ? null : data!.Plan.Root(own);
         Observer? seen = root is null ? null : data!.Observers.GetValueOrDefault(root);
         return new QLayer
         {

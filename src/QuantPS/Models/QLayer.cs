@@ -2,6 +2,7 @@ using QuantPS.Abstractions;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Observers;
+using QuantPS.Engine.Tensors;
 using QuantPS.Formatting;
 
 namespace QuantPS.Models;
@@ -46,7 +47,10 @@ public sealed class QLayer : ILayerSource
     public int? OutputZeroPoint => Output?.ZeroPoints[0];
 
     /// <summary>Scales of the weight, one or one per output channel; null without weights.</summary>
-    public double[]? WeightScale => Layer is null ? null : [.. Layer.Weight.QParams.Scales.ToArray().Select(s => (double)s)];
+    public double[]? WeightScale => (Layer?.Weight ?? Weight) is { } w ? [.. w.QParams.Scales.ToArray().Select(s => (double)s)] : null;
+
+    /// <summary>The weight as a file has it; null without weights.</summary>
+    public QuantizedTensor? Weight { get; init; }
 
     /// <summary>The engine whose arithmetic runs.</summary>
     public EngineKind? Engine => Layer?.EffectiveEngine;

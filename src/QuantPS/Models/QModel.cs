@@ -47,7 +47,7 @@ public sealed class QModel : IRunnable
     public long SizeBytes { get; }
 
     /// <summary>"QDQ" for a model with QuantizeLinear/DequantizeLinear pairs, "QOperator" for one with integer operators, "float" for any other.</summary>
-    public string Arithmetic => Onnx.Proto.Graph.Node.Any(n => n.OpType is "QLinearConv" or "QLinearMatMul" or "ConvInteger" or "MatMulInteger") ? "QOperator"
+    public string Arithmetic => Onnx.Proto.Graph.Node.Any(n => n.OpType is "QLinearConv" or "QLinearMatMul" or "QGemm" or "ConvInteger" or "MatMulInteger") ? "QOperator"
         : Onnx.Proto.Graph.Node.Any(n => n.OpType == "DequantizeLinear") ? "QDQ" : "float";
 
     internal OnnxModel Onnx { get; }

@@ -1,4 +1,5 @@
 using QuantPS.Abstractions;
+using QuantPS.Commands;
 using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Layers;
 using QuantPS.Formatting;
@@ -13,13 +14,14 @@ namespace QuantPS.Models;
 /// <summary>A quantized model: integer weights, scales and zero points of every value between, run by our int8 kernels or exported to ONNX.</summary>
 public sealed class QuantizedModel : IRunnable, ILayerSource
 {
-    private readonly Lazy<ExportResult> qdq;
+    private readonly Lazy<ExportResult> qdq, integers;
 
     internal QuantizedModel(QModel source, QuantizedGraph graph)
     {
         Source = source;
         Graph = graph;
         qdq = new(() => QdqExporter.Export(graph));
+        integers = new(() => QOperatorExporter.Export(graph));
     }
 
     /// <inheritdoc cref="IModel.Name"/>
@@ -60,6 +62,8 @@ public sealed class QuantizedModel : IRunnable, ILayerSource
     internal QuantizedGraph Graph { get; }
 
     internal ExportResult Qdq => qdq.Value;
+
+    internal ExportResult Exported(QuantFormat format) => format == QuantFormat.QOperator ? integers.Value : qdq.Value;
 
     ModelRunner IRunnable.CreateRunner(ModelRuntime runtime) => runtime == ModelRuntime.QuantPS
         ? new Int8Runner(new Int8Plan(Graph))

@@ -36,7 +36,7 @@ public class Int8PlanTests
             [
                 Nodes.Create("Neg", "neg", ["x"], ["a"]),
                 Nodes.Create("Conv", "c1", ["a", "w1"], ["b"]),
-                Nodes.Create("Tanh", "tanh", ["b"], ["c"]),
+                Nodes.Create("Sin", "sin", ["b"], ["c"]),
                 Nodes.Create("Shape", "shape", ["b"], ["s"]),
                 Nodes.Create("Abs", "abs", ["c"], ["d"]),
                 Nodes.Create("Conv", "c2", ["d", "w2"], ["e"], Nodes.Attribute("pads", [1, 1, 1, 1])),
@@ -49,10 +49,11 @@ public class Int8PlanTests
         using Calibrator calibrator = new(model, Workflow.MinMaxPerChannel, passes: []);
         calibrator.Observe(x);
         QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish());
-        Assert.Equal(["neg", "tanh", "shape", "abs", "back", "exp"], graph.FloatNodes.Select(n => n.Name));
+        Assert.Equal(["neg", "sin", "shape", "abs", "exp"], graph.FloatNodes.Select(n => n.Name));
         Assert.All(graph.FloatNodes, n => Assert.False(string.IsNullOrEmpty(n.Reason)));
         using Int8Plan plan = new(graph);
-        Assert.Equal(3, plan.FloatIslandCount);
+        // Three runs of float nodes, and the reshape, which has no kernel where its shape is computed.
+        Assert.Equal(4, plan.FloatIslandCount);
         using OnnxRuntimeSession session = new(model);
         float[] expected = session.Run(x)["y"].ToArray(), y = plan.Run(x).Outputs["y"].ToArray();
         Assert.All(expected.Zip(y), v => Assert.Equal(Math.Log(v.First), Math.Log(v.Second), 0.15));

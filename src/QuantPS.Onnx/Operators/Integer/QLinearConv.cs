@@ -1,3 +1,4 @@
+using System.Buffers;
 using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Layers;
@@ -35,9 +36,27 @@ internal sealed class QLinearConv : IntegerOperator
             IntegerTensor y = IntegerTensor.Allocate(type, [x.Shape[0], w.Shape[0], .. geometry.OutputSize(x.Shape.AsSpan(2))]);
             ConvKernel kernel = memo.Get([.. inputs.Skip(1)], [.. geometry.PadBegin, .. geometry.PadEnd], () => Pack(inputs, geometry, y.Range));
             if (y.Length > 0)
-                kernel.Run(x.Memory, x.Shape[0], x.Shape[2..], y.Memory);
+                Run(kernel, x, y);
             return [new GraphValue(y)];
         };
+    }
+
+    /// <summary>The graph's tensors are row-major, whatever the kernel's layout.</summary>
+    private static void Run(ConvKernel kernel, IntegerTensor x, IntegerTensor y)
+    {
+        int batch = x.Shape[0];
+        int[] spatial = x.Shape[2..];
+        if (kernel.Layout == KernelLayout.Contiguous)
+        {
+            kernel.Run(x.Memory, batch, spatial, y.Memory);
+            return;
+        }
+        byte[] input = ArrayPool<byte>.Shared.Rent(x.Length), output = ArrayPool<byte>.Shared.Rent(y.Length);
+        LayoutConversion.ToChannelsLast(x.Memory, input, batch, x.Shape[1], TensorShape.Count(spatial));
+        kernel.Run(input.AsMemory(0, x.Length), batch, spatial, output.AsMemory(0, y.Length));
+        LayoutConversion.ToContiguous(output, y.Memory, batch, y.Shape[1], TensorShape.Count(y.Shape.AsSpan(2)));
+        ArrayPool<byte>.Shared.Return(input);
+        ArrayPool<byte>.Shared.Return(output);
     }
 
     private static ConvKernel Pack(IReadOnlyList<GraphValue?> inputs, ConvGeometry geometry, (int Min, int Max) range)

@@ -1,0 +1,25 @@
+using QuantPS.Engine.Layers;
+using QuantPS.Onnx.Export;
+using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Model.Proto;
+
+namespace QuantPS.Onnx.Operators;
+
+/// <summary>Activations, and constants, joined along a dimension, each requantized to the result's parameters.</summary>
+public sealed class Concat : QuantOperator
+{
+    public override string OpType => "Concat";
+
+    public override IReadOnlyList<int> ActivationInputs(NodeProto node) => [.. Enumerable.Range(0, node.Input.Count)];
+
+    public override Int8Step? CreateStep(StepContext context)
+    {
+        if (context.OnnxRule)
+            return null;
+        QuantizedConcat concat = new(context.Output, (int)context.Context.Node.GetInt("axis", 1), channelsLast: false);
+        return inputs => concat.Run([.. inputs]);
+    }
+
+    public override bool WriteIntegers(IntegerWriter writer) => writer.Write("QLinearConcat", IntegerWriter.Microsoft,
+        [.. writer.OutputParameters, .. Enumerable.Range(0, writer.Node.Input.Count).SelectMany(writer.Input)], [.. writer.Node.Attribute]);
+}

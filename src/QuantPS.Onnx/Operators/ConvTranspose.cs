@@ -1,0 +1,51 @@
+using QuantPS.Engine.Layers;
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Model;
+
+namespace QuantPS.Onnx.Operators;
+
+/// <summary>Transposed convolution. Weight [I, O / groups, kernel...], output channels on axis 1.</summary>
+/// <remarks>ONNX has no integer form of it: a file has the float operator on dequantized values. PyTorch quantizes its weight per tensor
+/// even where other
+/// weights are per channel (torch/ao/quantization/qconfig_mapping.py, _get_default_qconfig_mapping), and so do we.</remarks>
+public sealed class ConvTranspose : WeightOperator
+{
+    private const int MostSpatialDims = 3;
+
+    public override string OpType => "ConvTranspose";
+
+    public override bool PerTensorWeight => true;
+
+    public override string? WhyFloat(NodeContext context)
+    {
+        if (WhyNotConstant(context, 1, "weight") is string weight)
+            return weight;
+        if (GraphIndex.Input(context.Node, 2).Length > 0 && WhyNotConstant(context, 2, "bias") is string bias)
+            return bias;
+        int spatial = context.ConstantInput(1)!.Dims.Count - 2;
+        return spatial is < 1 or > MostSpatialDims ? $"it has {spatial} spatial dimensions" : null;
+    }
+
+    public override IReadOnlyList<WeightInput> WeightInputs(NodeContext context) => [new(1, 1), new(2, 0, IsBias: true)];
+
+    public override Tensor Weight(NodeContext context) => context.ConstantInput(1)!.ToTensor();
+
+    public override float[]? Bias(NodeContext context) => context.ConstantInput(2)?.ToFloats();
+
+    /// <summary>PyTorch's layer, where the node says nothing that it cannot: no automatic or uneven padding, no given output
+    /// size.</summary>
+    public override QuantizedWeightLayer? CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
+        QParams output, EngineKind engine, LayerOptions options)
+    {
+        int[] kernel = context.ConstantInput(1)!.Shape()[2..];
+        int[] pads = context.Node.GetInts("pads") ?? new int[2 * kernel.Length], begin = pads[..kernel.Length];
+        int[] outputPadding = context.Node.GetInts("output_padding") ?? new int[kernel.Length];
+        if (engine == EngineKind.OnnxRuntime || context.Node.GetString("auto_pad", "NOTSET") != "NOTSET" || context.Node.GetInts("output_shape") is not null
+            || !begin.SequenceEqual(pads[kernel.Length..]) || options.Relu || (engine == EngineKind.OneDnn && outputPadding.Any(p => p > 0)))
+            return null;
+        ConvTransposeGeometry geometry = new(kernel, context.Node.GetInts("strides"), begin, outputPadding, context.Node.GetInts("dilations"),
+            checked((int)context.Node.GetInt("group", 1)));
+        return new QuantizedConvTranspose(weight, bias, geometry, input, output, engine, options);
+    }
+}

@@ -1,0 +1,19 @@
+using QuantPS.Onnx.Export;
+using QuantPS.Onnx.Model;
+
+namespace QuantPS.Onnx.Operators;
+
+/// <summary>Images in another size. Nearest and linear interpolation stay inside the input's range and share its parameters; cubic
+/// interpolation may
+/// overshoot and has its own.</summary>
+public sealed class Resize : DataMovement
+{
+    public override string OpType => "Resize";
+
+    public override bool SharesInputQParams(NodeContext context) => Mode(context) is "nearest" or "linear";
+
+    /// <summary>On integers ONNX Runtime cuts the fraction off what it interpolates, so only copies are left to it.</summary>
+    public override bool WriteIntegers(IntegerWriter writer) => Mode(writer.Context) == "nearest" && writer.WriteSame();
+
+    private static string Mode(NodeContext context) => context.Node.GetString("mode", "nearest");
+}

@@ -1,0 +1,11 @@
+using QuantPS.Onnx.Model.Proto;
+
+namespace QuantPS.Onnx.Operators;
+
+/// <summary>Hyperbolic tangent.</summary>
+public sealed class Tanh : TableOperator
+{
+    public override string OpType => "Tanh";
+
+    protected override Func<float, float> Function(NodeProto node) => MathF.Tanh;
+}

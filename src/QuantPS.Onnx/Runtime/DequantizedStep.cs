@@ -1,0 +1,79 @@
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Model.Proto;
+using QuantPS.Onnx.Operators;
+using QuantPS.Onnx.Quantization;
+
+namespace QuantPS.Onnx.Runtime;
+
+/// <summary>A quantized node that this module has no kernel for: the float operator on dequantized inputs and weights, by ONNX Runtime, and
+/// its results
+/// quantized. What a file in QDQ form says, step by step.</summary>
+internal sealed class DequantizedStep : PlanStep
+{
+    private readonly QuantizedGraph graph;
+    private readonly PlannedNode node;
+    private readonly FloatIsland island;
+    private readonly Dictionary<string, QParams> activations = new(StringComparer.Ordinal);
+    // Names in the island and in the graph.
+    private readonly (string From, string To)[] results;
+
+    public DequantizedStep(QuantizedGraph graph, QuantizedNode quantized, SessionSettings? settings)
+    {
+        this.graph = graph;
+        node = quantized.Planned;
+        Dictionary<string, TensorProto> constants = node.Inputs.Where(graph.Constants.ContainsKey).Distinct()
+            .ToDictionary(v => v, v => TensorProtos.Create(v, graph.Constants[v].Dequantize()), StringComparer.Ordinal);
+        foreach (string value in node.Inputs.Where(v => !constants.ContainsKey(v)))
+            activations[value] = graph.InputQParams(node, value);
+        foreach ((int index, QuantizedTensor weight) in quantized.Weights)
+        {
+            string? bias = index == NodeWeights.BiasIndex ? node.BiasAdd?.Input.Single(i => i != node.Node.Output[0]) : null;
+            string name = bias ?? node.Node.Input[index];
+            constants[name] = TensorProtos.Create(name, weight.Dequantize().Span,
+                bias is null ? weight.Shape : graph.Float.Graph.Constant(name)!.Shape());
+        }
+        NodeProto last = node.BiasAdd ?? node.Node;
+        results = [.. last.Output.Select((o, i) => (o, i == 0 ? node.Output : o)).Where(r => r.o.Length > 0)];
+        island = new FloatIsland(graph.Float, graph.Plan.Types, node.BiasAdd is null ? [node.Node] : [node.Node, last], last.Output.Contains,
+            v => constants.GetValueOrDefault(v) ?? graph.Float.Graph.Constant(v), settings);
+        Inputs = island.Inputs;
+        Outputs = [.. results.Select(r => r.To)];
+    }
+
+    public override IReadOnlyList<string> Inputs { get; }
+
+    public override IReadOnlyList<string> Outputs { get; }
+
+    public override void Run(Dictionary<string, GraphValue> values)
+    {
+        Dictionary<string, GraphValue> own = new(StringComparer.Ordinal);
+        foreach (string input in Inputs)
+        {
+            own[input] = activations.TryGetValue(input, out QParams? seen)
+                ? new GraphValue(QuantizedStep.Integers(graph, values[input], input, seen)) : values[input];
+        }
+        island.Run(own);
+        foreach ((string from, string to) in results)
+        {
+            GraphValue made = own[from];
+            if (!node.Outputs.Contains(to))
+            {
+                values[to] = made;
+                continue;
+            }
+            Tensor real = made.Real();
+            if (node.FusedActivation is not null)
+            {
+                // Limiting before rounding is the same as limiting the integers at the quantized limits.
+                foreach (ref float v in real.Span)
+                    v = MathF.Min(MathF.Max(v, node.Range.Low), node.Range.High);
+            }
+            values[to] = new GraphValue(Quantizer.Quantize(real, graph.QParamsOf(to)!, graph.OnnxRule));
+        }
+    }
+
+    public override void Dispose() => island.Dispose();
+}
