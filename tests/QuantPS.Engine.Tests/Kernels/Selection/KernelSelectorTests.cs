@@ -43,12 +43,14 @@ public class KernelSelectorTests
     }
 
     [Theory]
+    [InlineData(null, true, true, false, "generated-linear-avx512vnni", true)]
+    [InlineData("vector", true, true, false, "vector-linear-4x2-avxvnni", true)]
     [InlineData(null, true, true, false, "vector-linear-4x2-avxvnni")]
     [InlineData(null, false, true, false, "vector-linear-4x2-avx2")]
     [InlineData(null, false, false, true, "vector-linear-4x2-armdp")]
     [InlineData(null, false, false, false, "vector-linear-4x2-vector128")]
     [InlineData("reference", true, true, true, "reference-linear")]
-    public void Ladder_for_linear_layers(string? forced, bool vnni, bool avx2, bool armDp, string expected)
+    public void Ladder_for_linear_layers(string? forced, bool vnni, bool avx2, bool armDp, string expected, bool vnni512 = false)
     {
         var problem = new LinearProblem
         {
@@ -60,7 +62,7 @@ public class KernelSelectorTests
             InputFlip = 0,
             Requantizer = Requantizer(16),
         };
-        Assert.Equal(expected, KernelSelector.Select(problem, new CpuFeatures(vnni, vnni, avx2, true, armDp), KernelSelector.Forced(forced)).Name);
+        Assert.Equal(expected, KernelSelector.Select(problem, new CpuFeatures(vnni512, vnni, avx2, true, armDp), KernelSelector.Forced(forced)).Name);
     }
 
     [Fact]
