@@ -31,4 +31,7 @@ internal sealed unsafe class Scratch
         }
         return scratch.memory;
     }
+
+    /// <inheritdoc cref="Get"/>
+    public static Span<byte> Span(int bytes) => new(Get(bytes), bytes);
 }

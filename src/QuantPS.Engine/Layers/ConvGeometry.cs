@@ -61,14 +61,20 @@ public sealed record ConvGeometry
     public int[] OutputSize(ReadOnlySpan<int> inputSpatial)
     {
         var output = new int[SpatialRank];
-        for (int d = 0; d < output.Length; d++)
+        OutputSize(inputSpatial, output);
+        return output;
+    }
+
+    /// <inheritdoc cref="OutputSize(ReadOnlySpan{int})"/>
+    internal void OutputSize(ReadOnlySpan<int> inputSpatial, Span<int> output)
+    {
+        for (int d = 0; d < SpatialRank; d++)
         {
             int room = inputSpatial[d] + PadBegin[d] + PadEnd[d] - Dilation[d] * (Kernel[d] - 1) - 1;
             if (room < 0)
                 throw new QuantException(ErrorIds.ShapeMismatch, $"The window [{TensorShape.Format(Kernel)}] (dilation [{TensorShape.Format(Dilation)}]) does not fit into the input [{TensorShape.Format(inputSpatial)}] with padding [{TensorShape.Format(PadBegin)}].");
             output[d] = room / Stride[d] + 1;
         }
-        return output;
     }
 
     public override string ToString()

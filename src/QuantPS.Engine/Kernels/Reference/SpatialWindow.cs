@@ -8,7 +8,9 @@ internal readonly struct SpatialWindow
     public SpatialWindow(ConvGeometry g, ReadOnlySpan<int> inputSpatial)
     {
         In = Fill(inputSpatial, 1);
-        Out = Fill(g.OutputSize(inputSpatial), 1);
+        Span<int> output = stackalloc int[g.SpatialRank];
+        g.OutputSize(inputSpatial, output);
+        Out = Fill(output, 1);
         Kernel = Fill(g.Kernel, 1);
         Stride = Fill(g.Stride, 1);
         Dilation = Fill(g.Dilation, 1);

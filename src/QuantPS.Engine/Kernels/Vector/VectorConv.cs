@@ -31,9 +31,21 @@ internal sealed unsafe class VectorConv<TDot> : ConvKernel, IDisposable where TD
     {
         var window = new SpatialWindow(problem.Geometry, inputSpatial);
         int stripes = (window.OutCount + Stripe - 1) / Stripe;
-        KernelThreads.Split(batch * stripes, (from, to) =>
+        KernelThreads.Split(batch * stripes, new Work(this, window, stripes, input, output));
+        // A finalizer frees the packed weights, and pointers into them hold no reference.
+        GC.KeepAlive(this);
+    }
+
+    public void Dispose() => weights.Dispose();
+
+    private readonly struct Work(VectorConv<TDot> conv, SpatialWindow window, int stripes, ReadOnlyMemory<byte> input, Memory<byte> output) : IKernelWork
+    {
+        /// <summary>Stripes [from, to) of output pixels, image after image.</summary>
+        public void Run(int from, int to)
         {
-            var rows = new byte[Stripe * weights.Length];
+            ConvProblem problem = conv.problem;
+            Span<byte> rows = Scratch.Span(Stripe * conv.weights.Length);
+            // Whatever stands behind the windows' ends is multiplied by weights of zero.
             for (int job = from; job < to; job++)
             {
                 int n = job / stripes, first = job % stripes * Stripe;
@@ -42,16 +54,12 @@ internal sealed unsafe class VectorConv<TDot> : ConvKernel, IDisposable where TD
                 Span<byte> result = output.Span.Slice(n * problem.OutputChannels * window.OutCount, problem.OutputChannels * window.OutCount);
                 for (int g = 0; g < problem.Geometry.Groups; g++)
                 {
-                    Gather(window, image.Slice(g * problem.ChannelsPerGroup * window.InCount), first, count, rows);
-                    Multiply(g, rows, count, result, first, window.OutCount);
+                    conv.Gather(window, image.Slice(g * problem.ChannelsPerGroup * window.InCount), first, count, rows);
+                    conv.Multiply(g, rows, count, result, first, window.OutCount);
                 }
             }
-        });
-        // A finalizer frees the packed weights, and pointers into them hold no reference.
-        GC.KeepAlive(this);
+        }
     }
-
-    public void Dispose() => weights.Dispose();
 
     /// <summary>The windows of output pixels [first, first + count) as rows of (channel, kd, kh, kw) bytes.</summary>
     private void Gather(SpatialWindow s, ReadOnlySpan<byte> channels, int first, int count, Span<byte> rows)

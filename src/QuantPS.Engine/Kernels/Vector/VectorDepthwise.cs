@@ -51,20 +51,26 @@ internal sealed unsafe class VectorDepthwise : ConvKernel, IDisposable
     {
         var window = new SpatialWindow(problem.Geometry, inputSpatial);
         int rows = window.Out.D * window.Out.H;
-        KernelThreads.Split(batch * rows, (from, to) =>
-        {
-            for (int job = from; job < to; job++)
-            {
-                int n = job / rows, row = job % rows;
-                Row(window, input.Span.Slice(n * window.InCount * channels, window.InCount * channels), row / window.Out.H, row % window.Out.H,
-                    output.Span.Slice((n * rows + row) * window.Out.W * channels, window.Out.W * channels));
-            }
-        });
+        KernelThreads.Split(batch * rows, new Work(this, window, rows, input, output));
         // A finalizer frees the packed weights, and pointers into them hold no reference.
         GC.KeepAlive(this);
     }
 
     public void Dispose() => memory.Dispose();
+
+    private readonly struct Work(VectorDepthwise conv, SpatialWindow window, int rows, ReadOnlyMemory<byte> input, Memory<byte> output) : IKernelWork
+    {
+        /// <summary>Output rows [from, to), image after image.</summary>
+        public void Run(int from, int to)
+        {
+            int channels = conv.channels, imageBytes = window.InCount * channels, rowBytes = window.Out.W * channels;
+            for (int job = from; job < to; job++)
+            {
+                int n = job / rows, row = job % rows;
+                conv.Row(window, input.Span.Slice(n * imageBytes, imageBytes), row / window.Out.H, row % window.Out.H, output.Span.Slice(job * rowBytes, rowBytes));
+            }
+        }
+    }
 
     private void Row(SpatialWindow s, ReadOnlySpan<byte> image, int od, int oh, Span<byte> output)
     {

@@ -19,17 +19,25 @@ internal sealed unsafe class VectorLinear<TDot> : LinearKernel, IDisposable wher
     public override void Run(ReadOnlyMemory<byte> input, int rows, Memory<byte> output)
     {
         const int tile = DotTile<TDot>.Rows;
-        KernelThreads.Split((rows + tile - 1) / tile, (from, to) =>
-        {
-            var padded = new byte[tile * weights.Length];
-            for (int job = from; job < to; job++)
-                Tile(input.Span, job * tile, Math.Min(tile, rows - job * tile), padded, output.Span);
-        });
+        KernelThreads.Split((rows + tile - 1) / tile, new Work(this, input, rows, output));
         // A finalizer frees the packed weights, and pointers into them hold no reference.
         GC.KeepAlive(this);
     }
 
     public void Dispose() => weights.Dispose();
+
+    private readonly struct Work(VectorLinear<TDot> linear, ReadOnlyMemory<byte> input, int rows, Memory<byte> output) : IKernelWork
+    {
+        /// <summary>Tiles [from, to) of rows.</summary>
+        public void Run(int from, int to)
+        {
+            const int tile = DotTile<TDot>.Rows;
+            // Whatever stands behind the rows' ends is multiplied by weights of zero.
+            Span<byte> padded = Scratch.Span(tile * linear.weights.Length);
+            for (int job = from; job < to; job++)
+                linear.Tile(input.Span, job * tile, Math.Min(tile, rows - job * tile), padded, output.Span);
+        }
+    }
 
     private void Tile(ReadOnlySpan<byte> input, int first, int count, Span<byte> padded, Span<byte> output)
     {
