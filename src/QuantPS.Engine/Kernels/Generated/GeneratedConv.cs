@@ -76,15 +76,18 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     private int PairsPerGroup => (blocksPerGroup + 1) / 2;
 
     /// <summary>The kernel, or null for what it is not made for: other than two dimensions, asymmetric weights, groups of fewer than four channels.</summary>
-    public static ConvKernel? TryCreate(ConvProblem problem) =>
+    public static GeneratedConv? TryCreate(ConvProblem problem) =>
         problem.Geometry.SpatialRank == 2 && Array.TrueForAll(problem.WeightZeroPoints, z => z == 0) && (problem.Geometry.Groups == 1 || problem.ChannelsPerGroup >= 4)
         && RequantizationCode.Takes(problem.Requantizer.Form)
             ? new GeneratedConv(problem)
             : null;
 
-    public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output)
+    public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output) => Run(input, batch, inputSpatial[0], inputSpatial[1], output);
+
+    /// <inheritdoc cref="Run(ReadOnlyMemory{byte}, int, int[], Memory{byte})"/>
+    public void Run(ReadOnlyMemory<byte> input, int batch, int height, int width, Memory<byte> output)
     {
-        Shape s = ShapeFor(batch, inputSpatial[0], inputSpatial[1]);
+        Shape s = ShapeFor(batch, height, width);
         using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin();
         int units = s.Images * s.Bands.Length;
         // A unit is a band of one image. Threads get units, each with all channels: two that wrote neighbouring channels of a pixel would fight
@@ -160,22 +163,20 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         }
     }
 
-    private ConvTileCode Code(Shape s, Tile tile, int blocks, int last)
+    private ConvTileCode Code(Shape s, Tile tile, int blocks, int last) => tile.Codes[(blocks - 1) * 17 + last] ?? Generate(s, tile, blocks, last);
+
+    private ConvTileCode Generate(Shape s, Tile tile, int blocks, int last) => tile.Codes[(blocks - 1) * 17 + last] = ConvTileCode.For(new ConvTileSpec
     {
-        int key = (blocks - 1) * 17 + last;
-        return tile.Codes[key] ??= ConvTileCode.For(new ConvTileSpec
-        {
-            Pixels = new PixelOffsets(tile.Offsets),
-            ChannelBlocks = blocks,
-            PairWeightStep = PairWeightBytes,
-            LastBlockChannels = last,
-            Runs = new PixelOffsets([.. runStarts.Select(r => r.H * s.Pitch + r.W * channels)]),
-            RunQuads = runQuads,
-            InputStep = tile.InputStep,
-            OutputPixelStep = outputs,
-            Form = formShape,
-        });
-    }
+        Pixels = new PixelOffsets(tile.Offsets),
+        ChannelBlocks = blocks,
+        PairWeightStep = PairWeightBytes,
+        LastBlockChannels = last,
+        Runs = new PixelOffsets([.. runStarts.Select(r => r.H * s.Pitch + r.W * channels)]),
+        RunQuads = runQuads,
+        InputStep = tile.InputStep,
+        OutputPixelStep = outputs,
+        Form = formShape,
+    });
 
     /// <summary>First output channel, number of blocks and channels of the last block of so many pairs of blocks of a group.</summary>
     private (int First, int Blocks, int Last) Channels(int pair, int count)

@@ -5,16 +5,16 @@ namespace QuantPS.Engine.Kernels.Generated;
 /// <summary>Linear layers by machine code: the convolution of one pixel, with the rows as pixels.</summary>
 internal sealed class GeneratedLinear : LinearKernel
 {
-    private readonly ConvKernel conv;
+    private readonly GeneratedConv conv;
 
-    private GeneratedLinear(ConvKernel conv) => this.conv = conv;
+    private GeneratedLinear(GeneratedConv conv) => this.conv = conv;
 
     public override string Name => "generated-linear-avx512vnni";
 
     /// <summary>The kernel, or null where <see cref="GeneratedConv"/> has none.</summary>
     public static LinearKernel? TryCreate(LinearProblem problem)
     {
-        ConvKernel? conv = GeneratedConv.TryCreate(new ConvProblem
+        GeneratedConv? conv = GeneratedConv.TryCreate(new ConvProblem
         {
             Weight = problem.Weight,
             WeightZeroPoints = problem.WeightZeroPoints,
@@ -31,6 +31,6 @@ internal sealed class GeneratedLinear : LinearKernel
     public override void Run(ReadOnlyMemory<byte> input, int rows, Memory<byte> output)
     {
         if (rows > 0)
-            conv.Run(input, 1, [1, rows], output);
+            conv.Run(input, 1, 1, rows, output);
     }
 }
