@@ -14,7 +14,7 @@ namespace QuantPS.Engine.Tests.Kernels;
 public sealed class KernelSweepTests : IDisposable
 {
     private const int PromisedConvolutions = 20_000, PromisedLinears = 3_000;
-    private const string LastCase = "QuantPS.KernelSweep.txt";
+    private static readonly string LastCase = $"QuantPS.KernelSweep.{Environment.ProcessId}.txt";
 
     // The Arm64 kernels as well: without SDOT the instruction alone is replaced, all that is around it is the same (see ArmDotProduct).
     private static readonly CpuFeatures Swept = CpuFeatures.Current with { ArmDp = true };
