@@ -171,6 +171,7 @@ public sealed class KernelSweepTests : IDisposable
         if (same < expected.Length)
             Assert.Fail($"{what}: byte {same} of {expected.Length} is {actual[same]}, the reference has {expected[same]}; {Enumerable.Range(0, expected.Length).Count(i => output.GetSpan()[i] != expected[i])} bytes differ.");
         Assert.True(output.Intact && guards.Intact, $"{what}: wrote beside its memory.");
+        GC.KeepAlive(kernel);
     }
 
     private static GuardedMemory Guard(byte[] input, GuardSide side)
