@@ -29,8 +29,8 @@ internal sealed unsafe partial class GuardedMemory : MemoryManager<byte>
     private readonly nuint inner;
     private readonly int length;
     private readonly byte* address;
-    private byte* pages;
-    private bool readOnly;
+    private nint pages;
+    private bool readOnly, freed;
 
     /// <param name="length">Bytes, all zero at first.</param>
     /// <param name="side">The end that lies at its guard page.</param>
@@ -40,7 +40,7 @@ internal sealed unsafe partial class GuardedMemory : MemoryManager<byte>
         this.length = length;
         inner = Math.Max(1, ((nuint)length + page - 1) / page) * page;
         if (Spare.GetOrAdd(inner, _ => new()).TryPop(out nint spare))
-            pages = (byte*)spare;
+            pages = spare;
         else
             Map();
         address = Inner + (side == GuardSide.Before ? 0 : (inner - (nuint)length) / (nuint)alignment * (nuint)alignment);
@@ -51,7 +51,7 @@ internal sealed unsafe partial class GuardedMemory : MemoryManager<byte>
     /// <summary>The first byte.</summary>
     public nint Address => (nint)address;
 
-    private byte* Inner => pages + page;
+    private byte* Inner => (byte*)pages + page;
 
     /// <summary>From now on writing faults too.</summary>
     public void MakeReadOnly()
@@ -84,12 +84,12 @@ internal sealed unsafe partial class GuardedMemory : MemoryManager<byte>
 
     protected override void Dispose(bool disposing)
     {
-        if (pages is null)
+        // Once, though the finalizer of packed memory may come at the same time.
+        if (Interlocked.Exchange(ref freed, true))
             return;
         if (readOnly)
             Protect(writable: true);
-        Spare[inner].Push((nint)pages);
-        pages = null;
+        Spare[inner].Push(pages);
     }
 
     private void Map()
@@ -99,7 +99,7 @@ internal sealed unsafe partial class GuardedMemory : MemoryManager<byte>
             : mmap(0, inner + 2 * page, ProtNone, MapPrivate | (OperatingSystem.IsMacOS() ? 0x1000 : 0x20), -1, 0);
         if (reserved is 0 or -1)
             throw new OutOfMemoryException($"The system gives no {inner} bytes.");
-        pages = (byte*)reserved;
+        pages = reserved;
         Protect(writable: true);
     }
 

@@ -14,7 +14,7 @@ namespace QuantPS.Engine.Tests.Kernels;
 public sealed class KernelSweepTests : IDisposable
 {
     private const int PromisedConvolutions = 20_000, PromisedLinears = 3_000;
-    private const string LastCase = "QuantPS.KernelSweep.txt";
+    private static readonly string LastCase = $"QuantPS.KernelSweep.{Environment.ProcessId}.txt";
 
     // The Arm64 kernels as well: without SDOT the instruction alone is replaced, all that is around it is the same (see ArmDotProduct).
     private static readonly CpuFeatures Swept = CpuFeatures.Current with { ArmDp = true };
@@ -171,6 +171,7 @@ public sealed class KernelSweepTests : IDisposable
         if (same < expected.Length)
             Assert.Fail($"{what}: byte {same} of {expected.Length} is {actual[same]}, the reference has {expected[same]}; {Enumerable.Range(0, expected.Length).Count(i => output.GetSpan()[i] != expected[i])} bytes differ.");
         Assert.True(output.Intact && guards.Intact, $"{what}: wrote beside its memory.");
+        GC.KeepAlive(kernel);
     }
 
     private static GuardedMemory Guard(byte[] input, GuardSide side)
