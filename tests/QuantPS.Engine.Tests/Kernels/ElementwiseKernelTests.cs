@@ -260,6 +260,8 @@ public class ElementwiseKernelTests
     [Fact]
     public void A_call_on_one_thread_allocates_nothing()
     {
+        if (Environment.GetEnvironmentVariable(KernelSelector.ForceVariable) is not null)
+            Assert.Skip($"{KernelSelector.ForceVariable} is set, and reading its value allocates a string.");
         float[] x = new float[1000];
         byte[] q = new byte[1000], z = new byte[1000], table = new byte[256];
         var rule = new QuantizeRule(0.02f, 77, QDType.QUInt8);

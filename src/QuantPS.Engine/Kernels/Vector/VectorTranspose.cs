@@ -44,6 +44,8 @@ internal static class VectorTranspose
                     Prefetch(ref Unsafe.Add(ref from, r * columns + c), columns, (i - c0) & (Tall - 1));
                     Tall512(ref Unsafe.Add(ref from, r * columns + c), columns, ref Unsafe.Add(ref to, c * rows + r), rows);
                 }
+                for (; r <= r1 - 2 * Block; r += 2 * Block)
+                    Double512(ref Unsafe.Add(ref from, r * columns + c), columns, ref Unsafe.Add(ref to, c * rows + r), rows);
             }
             else if (Avx2.IsSupported)
             {
@@ -161,6 +163,28 @@ internal static class VectorTranspose
             Avx512F.ExtractVector128(columns, 1).StoreUnsafe(ref Unsafe.Add(ref to, 4 * pitch));
             Avx512F.ExtractVector128(columns, 2).StoreUnsafe(ref Unsafe.Add(ref to, 8 * pitch));
             Avx512F.ExtractVector128(columns, 3).StoreUnsafe(ref Unsafe.Add(ref to, 12 * pitch));
+        }
+    }
+
+    /// <summary>32 rows x 16 columns: two squares, whose columns are put end to end.</summary>
+    private static void Double512(ref byte from, int fromPitch, ref byte to, int toPitch)
+    {
+        (Vector512<byte> a0, Vector512<byte> a1, Vector512<byte> a2, Vector512<byte> a3) = Columns512(ref from, fromPitch);
+        (Vector512<byte> b0, Vector512<byte> b1, Vector512<byte> b2, Vector512<byte> b3) = Columns512(ref Unsafe.Add(ref from, 16 * fromPitch), fromPitch);
+        Store(a0, b0, ref to, toPitch);
+        Store(a1, b1, ref Unsafe.Add(ref to, toPitch), toPitch);
+        Store(a2, b2, ref Unsafe.Add(ref to, 2 * toPitch), toPitch);
+        Store(a3, b3, ref Unsafe.Add(ref to, 3 * toPitch), toPitch);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Store(Vector512<byte> a, Vector512<byte> b, ref byte to, int pitch)
+        {
+            Vector512<long> low = Avx512F.PermuteVar8x64x2(a.AsInt64(), Vector512.Create(0L, 1, 8, 9, 2, 3, 10, 11), b.AsInt64());
+            Vector512<long> high = Avx512F.PermuteVar8x64x2(a.AsInt64(), Vector512.Create(4L, 5, 12, 13, 6, 7, 14, 15), b.AsInt64());
+            low.GetLower().AsByte().StoreUnsafe(ref to);
+            Avx512F.ExtractVector256(low, 1).AsByte().StoreUnsafe(ref Unsafe.Add(ref to, 4 * pitch));
+            high.GetLower().AsByte().StoreUnsafe(ref Unsafe.Add(ref to, 8 * pitch));
+            Avx512F.ExtractVector256(high, 1).AsByte().StoreUnsafe(ref Unsafe.Add(ref to, 12 * pitch));
         }
     }
 
