@@ -1,4 +1,5 @@
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -33,4 +34,11 @@ internal static class OperatorChecks
 
     public static QuantizedTensor NewTensor(int[] shape, QParams qparams, QuantizedTensor like) =>
         new(shape, new AlignedBuffer<byte>(TensorShape.Count(shape)).Memory, qparams) { Source = like.Source };
+
+    /// <summary>The same for 8 bits, with the bytes that are to be filled, in a layout.</summary>
+    public static QuantizedTensor NewTensor(int[] shape, QParams qparams, QuantizedTensor like, KernelLayout layout, out Memory<byte> bytes)
+    {
+        bytes = new AlignedBuffer<byte>(TensorShape.Count(shape)).Memory;
+        return new(shape, bytes, qparams, layout) { Source = like.Source };
+    }
 }

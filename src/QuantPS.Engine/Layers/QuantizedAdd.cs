@@ -58,6 +58,16 @@ public sealed class QuantizedAdd
         if (engine != EngineKind.OnnxRuntime)
             OperatorChecks.SameDType(x.QParams, y.QParams, "Adding");
         var broadcast = new Broadcast(x, y);
+        // Every sum by the same rule, wherever it lies: pixels can be added as they are.
+        if (!options.Compat && x.Dims.SequenceEqual(y.Dims) && x.TryGetChannelsLast(out Memory<byte> left) && y.TryGetChannelsLast(out Memory<byte> right))
+        {
+            QuantizedTensor sums = OperatorChecks.NewTensor(broadcast.Shape, OutputQParams, x, KernelLayout.ChannelsLast, out Memory<byte> pixels);
+            if (TakesFixedPoint(x.QParams))
+                FixedPointAddKernel.Run(left, right, pixels, new FixedPointAddRule(x.QParams, y.QParams, OutputQParams, options.Relu));
+            else
+                AddKernel.Run(left, right, pixels, FloatRule(x, y));
+            return sums;
+        }
         QuantizedTensor z = OperatorChecks.NewTensor(broadcast.Shape, OutputQParams, x);
         // QNNPACK itself does not broadcast, XNNPACK does.
         if (TakesFixedPoint(x.QParams) && (x.DType == QDType.QInt8 || x.Dims.SequenceEqual(y.Dims)))
@@ -74,11 +84,9 @@ public sealed class QuantizedAdd
 
     private void RunFloat(Broadcast broadcast, QuantizedTensor x, QuantizedTensor y, QuantizedTensor z)
     {
-        bool onnx = engine == EngineKind.OnnxRuntime;
         var quantizer = new AtenQuantizer(OutputQParams, options);
-        QuantizeRule output = onnx ? new QuantizeRule(OutputQParams.Scales[0], OutputQParams.ZeroPoints[0], OutputQParams.DType, divides: true) : quantizer.VectorRule;
-        AddRule rule = new(x.QParams, y.QParams, output, fused: !onnx, options.Relu), tail = new(x.QParams, y.QParams, quantizer.ScalarRule, fused: false, options.Relu);
-        int vector = onnx ? broadcast.Length : quantizer.VectorLength(broadcast.Length);
+        AddRule rule = FloatRule(x, y), tail = new(x.QParams, y.QParams, quantizer.ScalarRule, fused: false, options.Relu);
+        int vector = engine == EngineKind.OnnxRuntime ? broadcast.Length : quantizer.VectorLength(broadcast.Length);
         if (broadcast.IsPlain)
         {
             AddKernel.Run(x.Memory[..vector], y.Memory[..vector], z.Memory[..vector], rule);
@@ -87,6 +95,13 @@ public sealed class QuantizedAdd
         }
         bool vectors = KernelSelector.UsesVectors;
         BinaryRuns.Run(broadcast, x, y, z, vector, (a, b, sums) => AddKernel.Run(a, b, sums, rule, vectors), (a, b, sums) => AddKernel.Run(a, b, sums, tail, vectors));
+    }
+
+    private AddRule FloatRule(QuantizedTensor x, QuantizedTensor y)
+    {
+        bool onnx = engine == EngineKind.OnnxRuntime;
+        QuantizeRule output = onnx ? new QuantizeRule(OutputQParams.Scales[0], OutputQParams.ZeroPoints[0], OutputQParams.DType, divides: true) : new AtenQuantizer(OutputQParams, options).VectorRule;
+        return new(x.QParams, y.QParams, output, fused: !onnx, options.Relu);
     }
 
     private static void RunFixedPoint(FixedPointAddRule rule, Broadcast broadcast, QuantizedTensor x, QuantizedTensor y, QuantizedTensor z)

@@ -77,29 +77,32 @@ public sealed class QuantizedConv : QuantizedWeightLayer
     {
         int[] outputShape = OutputShape(x);
         Plan plan = plans.For(x.QParams);
-        QuantizedTensor y = new(outputShape, new AlignedBuffer<byte>(TensorShape.Count(outputShape)).Memory, OutputQParams) { Source = x.Source };
+        QuantizedTensor y = OperatorChecks.NewTensor(outputShape, OutputQParams, x, plan.Kernel.Layout, out Memory<byte> output);
         if (Geometry.Reflect)
             x = ReflectionPadding.Apply(x, Geometry.PadBegin, Geometry.PadEnd);
-        RunKernel(plan.Kernel, x, y);
+        RunKernel(plan.Kernel, x, output);
         return y;
     }
 
-    /// <summary>Tensors lie plane by plane; a kernel that wants pixels gets them turned, and its result is turned back.</summary>
-    private static void RunKernel(ConvKernel kernel, QuantizedTensor x, QuantizedTensor y)
+    /// <summary>Results stay in the kernel's layout; an input that lies plane by plane is turned for a kernel that wants pixels.</summary>
+    private static void RunKernel(ConvKernel kernel, QuantizedTensor x, Memory<byte> output)
     {
         int batch = x.Dims[0];
         int[] spatial = x.Dims[2..].ToArray();
         if (kernel.Layout == KernelLayout.Contiguous)
         {
-            kernel.Run(x.Memory, batch, spatial, y.Memory);
+            kernel.Run(x.Memory, batch, spatial, output);
             return;
         }
-        byte[] input = ArrayPool<byte>.Shared.Rent(x.Length), output = ArrayPool<byte>.Shared.Rent(y.Length);
+        if (x.TryGetChannelsLast(out Memory<byte> pixels))
+        {
+            kernel.Run(pixels, batch, spatial, output);
+            return;
+        }
+        byte[] input = ArrayPool<byte>.Shared.Rent(x.Length);
         LayoutConversion.ToChannelsLast(x.Memory, input, batch, x.Dims[1], TensorShape.Count(spatial));
-        kernel.Run(input.AsMemory(0, x.Length), batch, spatial, output.AsMemory(0, y.Length));
-        LayoutConversion.ToContiguous(output, y.Memory, batch, y.Dims[1], TensorShape.Count(y.Dims[2..]));
+        kernel.Run(input.AsMemory(0, x.Length), batch, spatial, output);
         ArrayPool<byte>.Shared.Return(input);
-        ArrayPool<byte>.Shared.Return(output);
     }
 
     /// <summary>Shape of the result for an input, which is checked.</summary>

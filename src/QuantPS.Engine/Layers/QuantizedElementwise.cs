@@ -34,6 +34,12 @@ public abstract class QuantizedElementwise
     public QuantizedTensor Run(QuantizedTensor x)
     {
         ElementwiseTables tables = TablesFor(x.QParams);
+        if (!Options.Compat && x.TryGetChannelsLast(out Memory<byte> pixels))
+        {
+            QuantizedTensor z = OperatorChecks.NewTensor(x.Shape, tables.Output, x, KernelLayout.ChannelsLast, out Memory<byte> output);
+            TableKernel.Run(pixels, output, tables.Vector);
+            return z;
+        }
         QuantizedTensor y = OperatorChecks.NewTensor(x.Shape, tables.Output, x);
         int vector = tables.Tail is null ? y.Length : AtenQuantizer.VectorLength(y.Length, Options);
         TableKernel.Run(x.Memory[..vector], y.Memory[..vector], tables.Vector);

@@ -20,7 +20,8 @@ public sealed class QuantizedGlobalAveragePool(QParams input, QParams output, bo
         int[] shape = x.Shape;
         Array.Fill(shape, 1, 2, shape.Length - 2);
         QuantizedTensor y = new(shape, new AlignedBuffer<byte>(TensorShape.Count(shape)).Memory, output) { Source = x.Source };
-        Run(x.Memory, x.Dims[0], x.Dims[1], area, y.Memory, KernelLayout.Contiguous);
+        bool isLast = x.TryGetChannelsLast(out Memory<byte> pixels);
+        Run(isLast ? pixels : x.Memory, x.Dims[0], x.Dims[1], area, y.Memory, isLast ? KernelLayout.ChannelsLast : KernelLayout.Contiguous);
         return y;
     }
 

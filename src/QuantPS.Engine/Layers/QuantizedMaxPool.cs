@@ -20,8 +20,10 @@ public sealed class QuantizedMaxPool(PoolGeometry geometry, EngineKind engine = 
     {
         var input = new PoolInput(x, geometry.SpatialRank, "Max pooling");
         PoolShape shape = PoolShape.Of(geometry, input.Spatial);
-        QuantizedTensor y = OperatorChecks.NewTensor(input.OutputShape(geometry.OutputSize(input.Spatial)), x.QParams, x);
-        MaxPoolKernel.Run(x.Memory, y.Memory, input.Batch, input.Channels, shape, x.DType, KernelLayout.Contiguous, ReadsNearest(x.DType));
+        Memory<byte> bytes = default;
+        KernelLayout layout = input.HasBatch && x.TryGetChannelsLast(out bytes) ? KernelLayout.ChannelsLast : KernelLayout.Contiguous;
+        QuantizedTensor y = OperatorChecks.NewTensor(input.OutputShape(geometry.OutputSize(input.Spatial)), x.QParams, x, layout, out Memory<byte> output);
+        MaxPoolKernel.Run(layout == KernelLayout.ChannelsLast ? bytes : x.Memory, output, input.Batch, input.Channels, shape, x.DType, layout, ReadsNearest(x.DType));
         return y;
     }
 

@@ -32,8 +32,9 @@ public sealed class QuantizedTable
 
     public QuantizedTensor Run(QuantizedTensor x)
     {
-        QuantizedTensor y = new(x.Shape, new AlignedBuffer<byte>(x.Length).Memory, OutputQParams) { Source = x.Source };
-        TableKernel.Run(x.Memory, y.Memory, table);
+        bool isLast = x.TryGetChannelsLast(out Memory<byte> pixels);
+        QuantizedTensor y = OperatorChecks.NewTensor(x.Shape, OutputQParams, x, isLast ? KernelLayout.ChannelsLast : KernelLayout.Contiguous, out Memory<byte> output);
+        TableKernel.Run(isLast ? pixels : x.Memory, output, table);
         return y;
     }
 

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
 
 namespace QuantPS.Engine.Tensors;
@@ -10,11 +11,20 @@ namespace QuantPS.Engine.Tensors;
 public sealed class QuantizedTensor
 {
     private readonly int[] shape;
-    private readonly Memory<byte> bytes;
+    private readonly Lock layoutGate = new();
+    private Memory<byte> stored;
+    private volatile bool isChannelsLast;
 
     /// <summary>Wraps the raw little-endian bytes of the integers (not copied).</summary>
     /// <exception cref="QuantException">ShapeMismatch: the bytes or the parameters do not fit the shape.</exception>
     public QuantizedTensor(int[] shape, Memory<byte> bytes, QParams qparams)
+        : this(shape, bytes, qparams, KernelLayout.Contiguous)
+    {
+    }
+
+    /// <summary>Wraps bytes in either layout. Whoever asks for the bytes of a channels-last tensor gets them turned, once and for all: outside the
+    /// kernels every tensor is row-major.</summary>
+    internal QuantizedTensor(int[] shape, Memory<byte> bytes, QParams qparams, KernelLayout layout)
     {
         int count = TensorShape.Count(shape);
         if (bytes.Length != qparams.DType.ByteCount(count))
@@ -24,7 +34,8 @@ public sealed class QuantizedTensor
         }
         qparams.CheckFits(shape);
         this.shape = (int[])shape.Clone();
-        this.bytes = bytes;
+        stored = bytes;
+        isChannelsLast = layout == KernelLayout.ChannelsLast && shape.Length > 2;
         Length = count;
         QParams = qparams;
     }
@@ -85,25 +96,25 @@ public sealed class QuantizedTensor
     public string? Name { get; init; }
 
     /// <summary>The raw storage, little-endian: one byte an element for the 8-bit types.</summary>
-    public Span<byte> Bytes => bytes.Span;
+    public Span<byte> Bytes => Memory.Span;
 
     /// <summary>The raw storage.</summary>
-    public Memory<byte> Memory => bytes;
+    public Memory<byte> Memory => isChannelsLast ? Turned() : stored;
 
     /// <summary>The storage of a qint8 tensor.</summary>
-    public Span<sbyte> SBytes => MemoryMarshal.Cast<byte, sbyte>(bytes.Span);
+    public Span<sbyte> SBytes => MemoryMarshal.Cast<byte, sbyte>(Memory.Span);
 
     /// <summary>The storage of a qint32 tensor.</summary>
-    public Span<int> Ints => MemoryMarshal.Cast<byte, int>(bytes.Span);
+    public Span<int> Ints => MemoryMarshal.Cast<byte, int>(Memory.Span);
 
     /// <summary>The raw integers, row-major, in the smallest type that holds them: byte[] for quint8 and quint4x2, sbyte[] for qint8 and int4, short[],
     /// ushort[], int[]. PyTorch's int_repr(), except that 4-bit elements come one by one; <see cref="Bytes"/> has them packed.</summary>
     public Array IntRepr() => DType switch
     {
-        QDType.QUInt8 => bytes.ToArray(),
+        QDType.QUInt8 => Memory.ToArray(),
         QDType.QInt8 => SBytes.ToArray(),
-        QDType.QInt16 => MemoryMarshal.Cast<byte, short>(bytes.Span).ToArray(),
-        QDType.QUInt16 => MemoryMarshal.Cast<byte, ushort>(bytes.Span).ToArray(),
+        QDType.QInt16 => MemoryMarshal.Cast<byte, short>(Memory.Span).ToArray(),
+        QDType.QUInt16 => MemoryMarshal.Cast<byte, ushort>(Memory.Span).ToArray(),
         QDType.QInt4 => Unpack(v => (sbyte)v),
         QDType.QUInt4 => Unpack(v => (byte)v),
         _ => Ints.ToArray(),
@@ -112,13 +123,13 @@ public sealed class QuantizedTensor
     /// <summary>The integer at a row-major position.</summary>
     public int GetInteger(int position) => DType switch
     {
-        QDType.QUInt8 => bytes.Span[position],
-        QDType.QInt8 => (sbyte)bytes.Span[position],
-        QDType.QInt16 => MemoryMarshal.Cast<byte, short>(bytes.Span)[position],
-        QDType.QUInt16 => MemoryMarshal.Cast<byte, ushort>(bytes.Span)[position],
+        QDType.QUInt8 => Memory.Span[position],
+        QDType.QInt8 => (sbyte)Memory.Span[position],
+        QDType.QInt16 => MemoryMarshal.Cast<byte, short>(Memory.Span)[position],
+        QDType.QUInt16 => MemoryMarshal.Cast<byte, ushort>(Memory.Span)[position],
         // Shifted to the top of an int and back, so that the sign comes along.
-        QDType.QInt4 => bytes.Span[position >> 1] << (28 - 4 * (position & 1)) >> 28,
-        QDType.QUInt4 => bytes.Span[position >> 1] >> (4 * (position & 1)) & 15,
+        QDType.QInt4 => Memory.Span[position >> 1] << (28 - 4 * (position & 1)) >> 28,
+        QDType.QUInt4 => Memory.Span[position >> 1] >> (4 * (position & 1)) & 15,
         _ => Ints[position],
     };
 
@@ -131,15 +142,15 @@ public sealed class QuantizedTensor
                 Ints[position] = value;
                 break;
             case 16:
-                MemoryMarshal.Cast<byte, short>(bytes.Span)[position] = unchecked((short)value);
+                MemoryMarshal.Cast<byte, short>(Memory.Span)[position] = unchecked((short)value);
                 break;
             case 4:
-                ref byte pair = ref bytes.Span[position >> 1];
+                ref byte pair = ref Memory.Span[position >> 1];
                 int shift = 4 * (position & 1);
                 pair = (byte)(pair & ~(15 << shift) | (value & 15) << shift);
                 break;
             default:
-                bytes.Span[position] = unchecked((byte)value);
+                Memory.Span[position] = unchecked((byte)value);
                 break;
         }
     }
@@ -168,7 +179,40 @@ public sealed class QuantizedTensor
     public Tensor Dequantize() => Quantizer.Dequantize(this);
 
     /// <summary>The same integers and parameters under another shape (per tensor only; per channel the axis would lose its meaning).</summary>
-    public QuantizedTensor Reshape(params int[] newShape) => new(newShape, bytes, QParams) { Source = Source, Name = Name };
+    public QuantizedTensor Reshape(params int[] newShape) => new(newShape, Memory, QParams) { Source = Source, Name = Name };
+
+    /// <summary>The raw storage in whatever order its elements lie: for what treats all of them alike.</summary>
+    public Memory<byte> AnyLayout => TryGetChannelsLast(out Memory<byte> pixels) ? pixels : stored;
+
+    /// <summary>The bytes pixel by pixel, [N, spatial..., C], if that is how they lie.</summary>
+    internal bool TryGetChannelsLast(out Memory<byte> pixels)
+    {
+        if (!isChannelsLast)
+        {
+            pixels = default;
+            return false;
+        }
+        lock (layoutGate)
+        {
+            pixels = isChannelsLast ? stored : default;
+            return isChannelsLast;
+        }
+    }
+
+    private Memory<byte> Turned()
+    {
+        lock (layoutGate)
+        {
+            if (isChannelsLast)
+            {
+                Memory<byte> planes = new AlignedBuffer<byte>(stored.Length).Memory;
+                LayoutConversion.ToContiguous(stored, planes, shape[0], shape[1], TensorShape.Count(shape.AsSpan(2)));
+                stored = planes;
+                isChannelsLast = false;
+            }
+            return stored;
+        }
+    }
 
     private T[] Unpack<T>(Func<int, T> narrow)
     {

@@ -33,7 +33,8 @@ public readonly record struct ActivationRange(float Low, float High)
         (int low, int high) = Integers(tensor.QParams, onnxRule);
         if ((low, high) == tensor.DType.Range())
             return;
-        ClampKernel.Run(tensor.Memory, tensor.Memory, low, high, tensor.DType);
+        Memory<byte> integers = tensor.AnyLayout;
+        ClampKernel.Run(integers, integers, low, high, tensor.DType);
     }
 
     public override string ToString() => $"{Low:G6}..{High:G6}";
