@@ -33,12 +33,12 @@ internal static class OperatorChecks
     public static bool SameParameters(QParams a, QParams b) => a.DType == b.DType && a.Scales[0] == b.Scales[0] && a.ZeroPoints[0] == b.ZeroPoints[0];
 
     public static QuantizedTensor NewTensor(int[] shape, QParams qparams, QuantizedTensor like) =>
-        new(shape, new AlignedBuffer<byte>(TensorShape.Count(shape)).Memory, qparams) { Source = like.Source };
+        new(shape, ActivationPool.Allocate(TensorShape.Count(shape)), qparams) { Source = like.Source };
 
     /// <summary>The same for 8 bits, with the bytes that are to be filled, in a layout.</summary>
     public static QuantizedTensor NewTensor(int[] shape, QParams qparams, QuantizedTensor like, KernelLayout layout, out Memory<byte> bytes)
     {
-        bytes = new AlignedBuffer<byte>(TensorShape.Count(shape)).Memory;
+        bytes = ActivationPool.Allocate(TensorShape.Count(shape));
         return new(shape, bytes, qparams, layout) { Source = like.Source };
     }
 }

@@ -19,7 +19,7 @@ public sealed class QuantizedGlobalAveragePool(QParams input, QParams output, bo
         int area = TensorShape.Count(x.Dims[2..]);
         int[] shape = x.Shape;
         Array.Fill(shape, 1, 2, shape.Length - 2);
-        QuantizedTensor y = new(shape, new AlignedBuffer<byte>(TensorShape.Count(shape)).Memory, output) { Source = x.Source };
+        QuantizedTensor y = new(shape, ActivationPool.Allocate(TensorShape.Count(shape)), output) { Source = x.Source };
         bool isLast = x.TryGetChannelsLast(out Memory<byte> pixels);
         Run(isLast ? pixels : x.Memory, x.Dims[0], x.Dims[1], area, y.Memory, isLast ? KernelLayout.ChannelsLast : KernelLayout.Contiguous);
         return y;

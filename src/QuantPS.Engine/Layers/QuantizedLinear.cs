@@ -60,7 +60,7 @@ public sealed class QuantizedLinear : QuantizedWeightLayer
         if (x.Rank == 0 || x.Dims[^1] != InputFeatures)
             throw new QuantException(ErrorIds.ShapeMismatch, $"{Label} expects [..., {InputFeatures}], but the input is [{TensorShape.Format(x.Dims)}].", x);
         int[] outputShape = [.. x.Dims[..^1], OutputChannels];
-        QuantizedTensor y = new(outputShape, new AlignedBuffer<byte>(TensorShape.Count(outputShape)).Memory, OutputQParams) { Source = x.Source };
+        QuantizedTensor y = new(outputShape, ActivationPool.Allocate(TensorShape.Count(outputShape)), OutputQParams) { Source = x.Source };
         plans.For(x.QParams).Kernel.Run(x.Memory, TensorShape.Count(x.Dims[..^1]), y.Memory);
         return y;
     }

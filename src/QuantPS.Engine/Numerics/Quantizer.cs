@@ -57,7 +57,7 @@ public static class Quantizer
     internal static QuantizedTensor Quantize(Tensor tensor, QParams qparams, bool onnxRule, QuantizeCompat compat)
     {
         qparams.CheckFits(tensor.Dims);
-        Memory<byte> bytes = new AlignedBuffer<byte>(checked((int)qparams.DType.ByteCount(tensor.Length))).Memory;
+        Memory<byte> bytes = ActivationPool.Allocate(checked((int)qparams.DType.ByteCount(tensor.Length)));
         QuantizedTensor result = new(tensor.Shape, bytes, qparams) { Source = tensor.Source, Name = tensor.Name };
         if (onnxRule && qparams.HasFloatZeroPoints)
             throw new QuantException(ErrorIds.UnsupportedScheme, "ONNX has no float zero points. Use per_channel_affine or per_channel_symmetric.", tensor);

@@ -35,6 +35,9 @@ internal sealed class GraphValue : IDisposable
     /// <summary>True once it exists as integers with parameters.</summary>
     public bool HasIntegers => integers is not null;
 
+    /// <summary>The integers if it exists as such.</summary>
+    public QuantizedTensor? IntegersIfAny => integers;
+
     /// <summary>The integers; quantized with the value's parameters when it came as float.</summary>
     public QuantizedTensor Integers(QParams qparams, bool onnxRule) => integers ??= Quantizer.Quantize(real!, qparams, onnxRule);
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
@@ -15,6 +16,7 @@ public sealed class Int8Plan : IDisposable
 {
     private readonly QuantizedGraph graph;
     private readonly StepSequence steps;
+    private readonly ConcurrentBag<ActivationPool> pools = [];
 
     /// <param name="graph">The quantized graph.</param>
     /// <param name="settings">How to run its float parts.</param>
@@ -46,6 +48,9 @@ public sealed class Int8Plan : IDisposable
         Dictionary<string, GraphValue> values = new(StringComparer.Ordinal);
         Dictionary<string, QuantizedTensor> integers = new(StringComparer.Ordinal);
         Dictionary<string, Tensor> captured = new(StringComparer.Ordinal);
+        if (!pools.TryTake(out ActivationPool? pool))
+            pool = new ActivationPool();
+        ActivationPool.Scope scope = pool.Use();
         try
         {
             foreach (Execution.ValueType input in Inputs.Types)
@@ -53,11 +58,14 @@ public sealed class Int8Plan : IDisposable
                 values[input.Name] = InputValues.Create(inputs[input.Name], input);
                 Capture(input.Name);
             }
-            steps.Run(values, Capture);
+            // Captured values are the caller's.
+            steps.Run(values, Capture, capture is null ? pool : null);
             return new PlanResult(graph.Float.Graph.Outputs.ToDictionary(o => o.Name, o => Output(o.Name)), integers, captured);
         }
         finally
         {
+            scope.Dispose();
+            pools.Add(pool);
             foreach (GraphValue value in values.Values)
                 value.Dispose();
         }

@@ -1,3 +1,5 @@
+using QuantPS.Engine.Tensors;
+
 namespace QuantPS.Onnx.Runtime;
 
 /// <summary>The steps of a plan in their order. Values are dropped as soon as nothing needs them.</summary>
@@ -25,7 +27,8 @@ internal sealed class StepSequence : IDisposable
     /// <summary>Runs the steps on the inputs, which are in <paramref name="values"/>; afterwards the outputs are there too.</summary>
     /// <param name="values">The caller disposes what is left in it, also after an error.</param>
     /// <param name="made">Called for every value that a step made.</param>
-    public void Run(Dictionary<string, GraphValue> values, Action<string>? made = null)
+    /// <param name="pool">Gets the memory of values that nothing needs any more; null where somebody may still hold them.</param>
+    public void Run(Dictionary<string, GraphValue> values, Action<string>? made = null, ActivationPool? pool = null)
     {
         for (int i = 0; i < steps.Count; i++)
         {
@@ -34,8 +37,12 @@ internal sealed class StepSequence : IDisposable
                 made?.Invoke(output);
             foreach (string value in steps[i].Inputs.Concat(steps[i].Outputs))
             {
-                if (lastUse[value] == i && values.Remove(value, out GraphValue? done))
-                    done.Dispose();
+                if (lastUse[value] != i || !values.Remove(value, out GraphValue? done))
+                    continue;
+                // A reshaped value is the same memory under another name.
+                if (pool is not null && done.IntegersIfAny is { } tensor && !values.Values.Any(v => v.IntegersIfAny is { } other && ActivationPool.AreOne(tensor, other)))
+                    pool.Return(tensor);
+                done.Dispose();
             }
         }
     }
