@@ -5,8 +5,10 @@ namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>Both calling conventions of x64. Between <see cref="Open"/> and <see cref="Close"/> the argument is in <see cref="Argument"/>, and rax,
 /// rcx, rdx, rsi, rdi, r8 to r11, all vector and mask registers are free.</summary>
+/// <param name="c">Receives the instructions.</param>
+/// <param name="windows">Windows' convention; else System V's.</param>
 /// <remarks>System V keeps none of these for the caller; Windows keeps rdi, rsi and xmm6 to xmm15, so they are saved there.</remarks>
-internal sealed class FunctionFrame(Assembler c)
+internal sealed class FunctionFrame(Assembler c, bool windows)
 {
     /// <summary>Where generated code finds its argument, whatever the system.</summary>
     public static readonly AssemblerRegister64 Argument = rdi;
@@ -15,7 +17,7 @@ internal sealed class FunctionFrame(Assembler c)
 
     public void Open()
     {
-        if (!OperatingSystem.IsWindows())
+        if (!windows)
             return;
         // The return address has moved the stack by 8: 184 more and it is on 16 bytes again.
         c.sub(rsp, FrameBytes);
@@ -29,7 +31,7 @@ internal sealed class FunctionFrame(Assembler c)
     public void Close()
     {
         c.vzeroupper();
-        if (OperatingSystem.IsWindows())
+        if (windows)
         {
             for (int i = 0; i < SavedVectors; i++)
                 c.vmovups(ZmmRegisters.Xmm(6 + i), __xmmword_ptr[rsp + i * 16]);

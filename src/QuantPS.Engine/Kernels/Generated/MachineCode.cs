@@ -28,7 +28,7 @@ internal sealed unsafe class MachineCode
             foreach ((object dead, WeakReference<MachineCode> reference) in Cache.ToArray())
                 if (!reference.TryGetTarget(out _))
                     Cache.Remove(dead);
-            code = new MachineCode(Assemble(spec, emit));
+            code = new MachineCode(Assemble(spec, emit, OperatingSystem.IsWindows()));
             Cache[spec] = new(code);
             return code;
         }
@@ -41,10 +41,11 @@ internal sealed unsafe class MachineCode
         GC.KeepAlive(memory);
     }
 
-    private static byte[] Assemble<TSpec>(TSpec spec, Action<Assembler, TSpec> emit)
+    /// <summary>The bytes of a function, frame included.</summary>
+    internal static byte[] Assemble<TSpec>(TSpec spec, Action<Assembler, TSpec> emit, bool windows)
     {
         Assembler c = new(64);
-        FunctionFrame frame = new(c);
+        FunctionFrame frame = new(c, windows);
         frame.Open();
         emit(c, spec);
         frame.Close();
