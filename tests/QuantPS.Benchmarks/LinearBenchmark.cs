@@ -26,8 +26,6 @@ internal static class LinearBenchmark
     public static int Run(string[] args)
     {
         BenchmarkOptions options = BenchmarkOptions.Parse("linear", args, "ROWS,IN,OUT");
-        double peak = VnniPeak.Measure();
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"VNNI peak {peak / 1e9:F0} GMAC/s a thread"));
         Console.WriteLine("shape rows,in,out    threads        us     qgemm    matmul  ratio   peak  equal  kernel");
         List<Row> rows = [];
         foreach (int threads in options.Threads)
@@ -37,7 +35,7 @@ internal static class LinearBenchmark
                 int[] n = [.. shape.Split(',').Select(v => int.Parse(v, CultureInfo.InvariantCulture))];
                 if (n.Length != 3)
                     throw new FormatException($"'{shape}': a shape is ROWS,IN,OUT.");
-                Row r = Measure(n[0], n[1], n[2], threads, peak);
+                Row r = Measure(n[0], n[1], n[2], threads);
                 rows.Add(r);
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
                     $"{r.shape,-20}{r.threads,8}{r.us,10:F1}{r.ort_qgemm_us,10:F1}{r.ort_matmul_us,10:F1}{r.ratio,7:F2}{r.peak_share,7:P0}{(r.equal ? "    yes" : "     NO")}  {r.kernel}"));
@@ -50,7 +48,7 @@ internal static class LinearBenchmark
         return rows.TrueForAll(r => r.equal) ? 0 : 1;
     }
 
-    private static Row Measure(int rows, int inputs, int outputs, int threads, double peak)
+    private static Row Measure(int rows, int inputs, int outputs, int threads)
     {
         var random = new Random(7);
         var weight = new sbyte[outputs * inputs];
@@ -91,8 +89,9 @@ internal static class LinearBenchmark
         double[] t = Interleaved.Medians(9,
             () => { for (int i = 0; i < repeats; i++) kernel.Run(input, rows, output); return null; },
             () => { for (int i = 0; i < repeats; i++) gemm.Run(); return null; },
-            () => { for (int i = 0; i < repeats; i++) product.Run(); return null; });
+            () => { for (int i = 0; i < repeats; i++) product.Run(); return null; },
+            () => { VnniPeak.Run(); return null; });
         double us = t[0] / repeats * 1e6, a = t[1] / repeats * 1e6, b = t[2] / repeats * 1e6;
-        return new Row($"{rows},{inputs},{outputs}", threads, kernel.Name, us, a, b, Math.Min(a, b) / us, macs / (us * 1e-6) / (peak * threads), output.Span.SequenceEqual(gemm.Output.Span));
+        return new Row($"{rows},{inputs},{outputs}", threads, kernel.Name, us, a, b, Math.Min(a, b) / us, macs / (us * 1e-6) / (VnniPeak.Macs / t[3] * threads), output.Span.SequenceEqual(gemm.Output.Span));
     }
 }

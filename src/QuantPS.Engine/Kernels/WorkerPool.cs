@@ -5,12 +5,14 @@ namespace QuantPS.Engine.Kernels;
 /// a time; another one meanwhile, or one from inside a slice, runs on its own thread alone.</remarks>
 internal static class WorkerPool
 {
-    // About a millisecond of spinning before a worker goes to sleep. A worker that has to be woken is often put on the waker's own core, and
-    // stays there for a while; one that kept spinning has a core of its own.
+    // About a millisecond of spinning before a worker goes to sleep: waking takes longer than many layers.
     private const int Spins = 5000, Pause = 20;
 
     // A caller that waits for a slice gives its core away sooner: where cores are scarce, the slice may be waiting for just that.
     private const int FinishSpins = 250;
+
+    // Offers that a worker may miss before its caller makes way for it.
+    private const int MostMissed = 1;
 
     private static readonly Lock Gate = new();
     private static readonly List<Worker> Workers = [];
@@ -109,12 +111,13 @@ internal static class WorkerPool
         private int part;
         private Exception? error;
         private volatile int state;
+        private int callersCore, missed;
 
         public Worker() => new Thread(Loop) { IsBackground = true, Name = "QuantPS kernel" }.Start();
 
         public void Start(Carrier newWork, int newPart)
         {
-            (work, part, error) = (newWork, newPart, null);
+            (work, part, error, callersCore) = (newWork, newPart, null, ThreadPlacement.Core);
             state = Offered;
             wake.Set();
         }
@@ -124,7 +127,13 @@ internal static class WorkerPool
         public Exception? Finish()
         {
             if (Interlocked.CompareExchange(ref state, Idle, Offered) == Offered)
+            {
+                // Perhaps it waits for this core: let it in, so that it can leave for another one.
+                if (++missed > MostMissed)
+                    Thread.Yield();
                 return work!.Try(part);
+            }
+            missed = 0;
             // Parts are of equal length: the wait is short, unless the system took the worker's core away.
             for (int i = 0; state != Done; i++)
             {
@@ -147,6 +156,8 @@ internal static class WorkerPool
                 wake.Wait();
                 // An offer behind this line sets it again; one before it is seen below.
                 wake.Reset();
+                if (ThreadPlacement.Core is >= 0 and int core && core == callersCore)
+                    ThreadPlacement.Leave(core);
                 if (Interlocked.CompareExchange(ref state, Running, Offered) != Offered)
                     continue;
                 error = work!.Try(part);

@@ -21,6 +21,8 @@ internal static class Interleaved
             {
                 // Worker threads of the one before spin for a while when their work is over; on few cores they would be in the way.
                 Thread.Sleep(Settle);
+                // Once without the clock: threads wake up, the clock of the core rises, as for a layer in the middle of a network.
+                work[w]();
                 long start = Stopwatch.GetTimestamp();
                 double seconds = work[w]() ?? Stopwatch.GetElapsedTime(start).TotalSeconds;
                 if (round >= 0)
