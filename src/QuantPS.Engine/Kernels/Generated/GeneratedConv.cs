@@ -13,6 +13,9 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     // Of 48 KiB of first-level cache: weights that stay, and the input of a band.
     private const int StayingBytes = 24 * 1024, BandBytes = 16 * 1024;
 
+    // Enough for parts of equal size; and tiles of small maps that have code of their own each.
+    private const int BandsPerThread = 4, MostOddTiles = 8;
+
     // Input rows copied at a time: they should stay in the second-level cache until they are used.
     private const int ChunkBytes = 256 * 1024;
     private readonly ConvProblem problem;
@@ -245,8 +248,9 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     private Shape ShapeFor(int batch, int height, int width)
     {
         Shape? known = shape;
-        if (known is null || known.Batch != batch || known.InHeight != height || known.InWidth != width)
-            shape = known = new Shape(this, batch, height, width);
+        int threads = KernelThreads.Count;
+        if (known is null || known.Batch != batch || known.InHeight != height || known.InWidth != width || known.Threads != threads)
+            shape = known = new Shape(this, batch, height, width, threads);
         return known;
     }
 
@@ -275,10 +279,10 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     /// <summary>How batches of one size are cut into tiles.</summary>
     private sealed class Shape
     {
-        public Shape(GeneratedConv conv, int batch, int height, int width)
+        public Shape(GeneratedConv conv, int batch, int height, int width, int threads)
         {
             ConvGeometry g = conv.problem.Geometry;
-            (Batch, InHeight, InWidth, Images) = (batch, height, width, batch);
+            (Batch, InHeight, InWidth, Images, Threads) = (batch, height, width, batch, threads);
             int[] outSize = g.OutputSize([height, width]);
             int outHeight = outSize[0];
             OutWidth = outSize[1];
@@ -294,14 +298,30 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
             {
                 // A row in tiles as equal as can be: 20 pixels are 10 and 10, not 14 and 6.
                 int tiles = (OutWidth + MostPixels - 1) / MostPixels, least = OutWidth / tiles, more = OutWidth % tiles;
-                int atOnce = Math.Max(1, BandBytes / (MostPixels * step));
+                // Bands of a few tiles, as equal as can be, and several for each thread, so that threads get equal parts.
+                int atOnce = Math.Max(1, BandBytes / (MostPixels * step)), all = outHeight * Images * tiles;
+                int perRow = Math.Min(tiles, Math.Max((tiles + atOnce - 1) / atOnce, (BandsPerThread * threads * tiles + all - 1) / all));
                 Tile big = Row(least + 1), small = Row(least);
                 for (int y = 0; y < outHeight; y++)
                 {
-                    for (int t = 0; t < more; t += atOnce)
-                        bands.Add(new Band(y, y, t * (least + 1), big, Math.Min(atOnce, more - t)));
-                    for (int t = more; t < tiles; t += atOnce)
-                        bands.Add(new Band(y, y, more + t * least, small, Math.Min(atOnce, tiles - t)));
+                    for (int i = 0; i < perRow; i++)
+                    {
+                        int first = i * tiles / perRow, end = (i + 1) * tiles / perRow, bigEnd = Math.Clamp(more, first, end);
+                        if (bigEnd > first)
+                            bands.Add(new Band(y, y, first * (least + 1), big, bigEnd - first));
+                        if (end > bigEnd)
+                            bands.Add(new Band(y, y, more + bigEnd * least, small, end - bigEnd));
+                    }
+                }
+            }
+            else if ((outHeight * OutWidth + MostPixels - 1) / MostPixels is int few and <= MostOddTiles)
+            {
+                // A small map: tiles of equal size, wherever its rows end, each with offsets of its own.
+                int area = outHeight * OutWidth;
+                for (int t = 0; t < few; t++)
+                {
+                    int first = t * area / few, end = (t + 1) * area / few, origin = Offset(first);
+                    bands.Add(new Band(first / OutWidth, (end - 1) / OutWidth, first % OutWidth, new Tile([.. Enumerable.Range(first, end - first).Select(p => Offset(p) - origin)], 0), 1));
                 }
             }
             else
@@ -320,12 +340,17 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
             Bands = [.. bands];
             BandsAtOnce = conv.copies ? Math.Max(1, (int)(Bands.Length * (long)ChunkBytes / ((long)Height * Pitch))) : Bands.Length;
 
+            int Offset(int pixel) => pixel / OutWidth * rowStep + pixel % OutWidth * step;
+
             Tile Row(int pixels) => new([.. Enumerable.Range(0, pixels).Select(p => p * step)], pixels * step);
 
             Tile Rows(int rows) => new([.. from r in Enumerable.Range(0, rows) from p in Enumerable.Range(0, OutWidth) select r * rowStep + p * step], rows * rowStep);
         }
 
         public int Batch { get; }
+
+        /// <summary>Threads that the bands are to keep busy.</summary>
+        public int Threads { get; }
 
         public int InHeight { get; }
 
