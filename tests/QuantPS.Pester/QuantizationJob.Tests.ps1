@@ -102,6 +102,15 @@ Describe 'A bad model among good ones' {
         Get-Name "$TestDrive/stop" | Should -Be 'a.onnx'
     }
 
+    It 'ends the others too with -ErrorAction Stop, two at a time' {
+        $slow = [IO.Directory]::CreateDirectory("$TestDrive/slow").FullName
+        [IO.File]::Copy("$models/a.onnx", "$slow/a.onnx")
+        [IO.File]::WriteAllText("$slow/b.onnx", 'not a model')
+        $many = @(1..20000 | ForEach-Object { $x[0] })
+        { Invoke-QuantizationJob "$slow/*.onnx" "$TestDrive/slowout" $many -ThrottleLimit 2 -ErrorAction Stop } | Should -Throw '*b.onnx*'
+        [IO.Directory]::Exists("$TestDrive/slowout") | Should -BeFalse
+    }
+
     It 'for whose input the data does not fit, fails alone' {
         $wide = [IO.Directory]::CreateDirectory("$TestDrive/wide").FullName
         New-Conv2d 5 4 3 -Seed 4 -Name 'wide' | Export-QModel "$wide/wide.onnx"
@@ -178,6 +187,21 @@ Describe 'What a job takes' {
         $results = @(Invoke-QuantizationJob "$models/a.onnx", "$models/a.onnx", "$mixed/a.onnx" "$TestDrive/same" $x -ErrorAction SilentlyContinue -ErrorVariable problems)
         $results | ForEach-Object { "$($_.Status)" } | Should -Be 'Done', 'Failed'
         $problems[0].Exception.Message | Should -BeLike '*same name*'
+    }
+}
+
+Describe 'Completion of a job' {
+    It 'offers the presets' {
+        $line = 'Invoke-QuantizationJob -QConfig o'
+        [Management.Automation.CommandCompletion]::CompleteInput($line, $line.Length, $null).CompletionMatches.CompletionText | Should -Contain 'onednn'
+    }
+}
+
+Describe 'The example' {
+    It 'quantizes three models, and skips them the second time' {
+        $shown = & "$PSScriptRoot/../../module/examples/model-folder.ps1" -Images 32 -ThrottleLimit 2 -Destination "$TestDrive/example"
+        @($shown)[-1] | Should -Be '3 models done the first time, 3 skipped the second'
+        Get-Name "$TestDrive/example" | Should -Be 'edges.onnx', 'fmnist-mobile-bn.onnx', 'fmnist-resnet8-bn.onnx'
     }
 }
 
