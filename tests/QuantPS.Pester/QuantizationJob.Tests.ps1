@@ -118,6 +118,9 @@ Describe 'A bad model among good ones' {
         $results = @(Invoke-QuantizationJob -Path "$wide/wide.onnx", "$models/a.onnx" -Destination "$TestDrive/fit" -Data $x -ErrorAction SilentlyContinue -ErrorVariable problems)
         $results | ForEach-Object { "$($_.Status)" } | Should -Be 'Failed', 'Done'
         $problems[0].FullyQualifiedErrorId | Should -BeLike 'ShapeMismatch,*'
+        # The fault is a tensor's, the error the model's.
+        $problems[0].TargetObject | Should -BeLike '*wide.onnx'
+        "$($problems[0])" | Should -BeLike 'wide: *'
     }
 
     It 'when all are bad, no folder is made' {

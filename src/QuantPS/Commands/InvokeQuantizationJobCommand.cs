@@ -92,7 +92,7 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
         }
         catch (QuantException e)
         {
-            Fail(Result(file, output, JobStatus.Failed), ErrorRecords.From(e, file));
+            Fail(Result(file, output, JobStatus.Failed), e);
         }
         // Here rather than before the next one starts: results do not wait for the pipeline, and one at a time keeps the order.
         Take(() => queue!.IsFull);
@@ -184,7 +184,7 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
         QuantizationJobResult result = Result(finished.Job.Source, finished.Job.Destination, JobStatus.Failed) with { Elapsed = finished.Elapsed };
         if (finished.Outcome is not { } outcome)
         {
-            Fail(result, ErrorRecords.From(finished.Error!, finished.Job.Source));
+            Fail(result, finished.Error!);
             return;
         }
         foreach (string warning in outcome.Warnings)
@@ -207,10 +207,15 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
     private static QuantizationJobResult Result(string file, string output, JobStatus status) =>
         new() { Model = System.IO.Path.GetFileNameWithoutExtension(file), Status = status, Source = file, Destination = output };
 
-    private void Fail(QuantizationJobResult result, ErrorRecord error)
+    /// <summary>A result and an error, which is about the model, whatever the fault (a sample, say) was.</summary>
+    private void Fail(QuantizationJobResult result, Exception error)
     {
-        Write(result with { Error = error.Exception.Message });
-        WriteError(error);
+        Write(result with { Error = error.Message });
+        ErrorRecord record = ErrorRecords.From(error);
+        WriteError(new ErrorRecord(error, record.FullyQualifiedErrorId, record.CategoryInfo.Category, result.Source)
+        {
+            ErrorDetails = new ErrorDetails($"{result.Model}: {error.Message}"),
+        });
     }
 
     private void Write(QuantizationJobResult result)
