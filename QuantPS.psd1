@@ -28,6 +28,7 @@
         'Import-Tensor'
         'Invoke-Calibration'
         'Invoke-QModel'
+        'Invoke-QuantizationJob'
         'Invoke-QuantizedConv'
         'Invoke-QuantizedFunction'
         'Invoke-QuantizedLayer'

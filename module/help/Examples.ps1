@@ -78,6 +78,13 @@
                'float32 outputs are Tensors. Integers are QuantizedTensors, with the scale and zero point that the model names for them, else 1 and 0: ' +
                'the numbers themselves. Inputs of integers take Tensors that hold integers of that type.' }
     )
+    'Invoke-QuantizationJob' = @(
+        @{ Code = '$x = Import-Tensor ./calib.npy -BatchSize 32
+Invoke-QuantizationJob -Path ./models/*.onnx -Destination ./int8 -Data $x -QConfig x86 -ThrottleLimit 2'
+           Text = 'Quantizes every model of a folder, two at a time. Those that are in ./int8 already are skipped, one that fails does not stop the others.' }
+        @{ Code = 'Get-ChildItem ./models -Recurse -Filter *.onnx | Invoke-QuantizationJob -Destination ./int8 -Data { Import-Tensor "./calib/$($_.BaseName)/*.png" -Scale 255 } | Where-Object Status -eq Failed'
+           Text = 'Every model with data of its own; what is left are the models that could not be quantized, each with its Error.' }
+    )
     'Invoke-QuantizedFunction' = @(
         @{ Code = '$a | Invoke-QuantizedFunction add $b -Scale 0.05 -ZeroPoint 128'
            Text = 'torch.ops.quantized.add(a, b, 0.05, 128).' }

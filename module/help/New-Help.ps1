@@ -116,7 +116,8 @@ foreach ($name in $names) {
         $writer.WriteStartElement('command', 'syntaxItem', $command)
         $writer.WriteElementString('maml', 'name', $maml, $name)
         $parameters = @($set.Parameters | Where-Object Name -notin $common)
-        foreach ($parameter in @($parameters | Where-Object Position -ge 0) + @($parameters | Where-Object Position -lt 0)) {
+        $positional = foreach ($position in 0..9) { $parameters | Where-Object Position -EQ $position }
+        foreach ($parameter in @($positional) + @($parameters | Where-Object Position -lt 0)) {
             Write-Parameter $cmdlet.Parameters[$parameter.Name] $parameter ''
             if (-not $seen.Contains($parameter.Name)) { $seen[$parameter.Name] = $parameter }
         }

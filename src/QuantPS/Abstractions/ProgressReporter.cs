@@ -38,6 +38,12 @@ public sealed class ProgressReporter : IDisposable
         start = clock.GetTimestamp();
     }
 
+    /// <summary>Number of the bar, when a command shows several.</summary>
+    public int Id { get; init; }
+
+    /// <summary>The bar under which this one is shown; -1 for none.</summary>
+    public int ParentId { get; init; } = -1;
+
     /// <summary>How many there will be, if that is known; may become known on the way.</summary>
     public long? Total { get; set; }
 
@@ -56,11 +62,16 @@ public sealed class ProgressReporter : IDisposable
         double rate = Done / elapsed.TotalSeconds;
         string count1 = Done.ToString(CultureInfo.InvariantCulture);
         string speed = rate.ToString(rate < 10 ? "0.0" : "0", CultureInfo.InvariantCulture);
-        ProgressRecord record = new(0, activity, Total is long n ? $"{count1}/{n} {unit}  {speed}/s" : $"{count1} {unit}  {speed}/s");
+        ProgressRecord record = new(Id, activity, Total is long n ? $"{count1}/{n} {unit}  {speed}/s" : $"{count1} {unit}  {speed}/s")
+        {
+            ParentActivityId = ParentId,
+        };
         if (Total is > 0 and long total)
         {
             record.PercentComplete = (int)Math.Min(100, Done * 100 / total);
-            record.SecondsRemaining = (int)Math.Ceiling(Math.Max(0, total - Done) / rate);
+            // Nothing done yet says nothing about the rest.
+            if (Done > 0)
+                record.SecondsRemaining = (int)Math.Ceiling(Math.Max(0, total - Done) / rate);
         }
         write(record);
     }
@@ -71,6 +82,6 @@ public sealed class ProgressReporter : IDisposable
         if (!shown)
             return;
         shown = false;
-        write(new ProgressRecord(0, activity, $"{Done} {unit}") { RecordType = ProgressRecordType.Completed, PercentComplete = 100 });
+        write(new ProgressRecord(Id, activity, $"{Done} {unit}") { RecordType = ProgressRecordType.Completed, PercentComplete = 100, ParentActivityId = ParentId });
     }
 }

@@ -57,7 +57,17 @@ public sealed class CompareQModelCommand : TensorInputCmdlet
     {
         progress?.Dispose();
         for (int i = 0; tensors > 0 && i < nodes.Length; i++)
-            WriteObject(sums[i].ToError(nodes[i].Name, nodes[i].OpType));
+        {
+            WriteObject(new LayerError
+            {
+                Layer = nodes[i].Name,
+                Op = nodes[i].OpType,
+                SqnrDb = sums[i].SqnrDb,
+                Cosine = sums[i].Cosine,
+                MaxError = sums[i].MaxError,
+                Elements = sums[i].Count,
+            });
+        }
     }
 
     /// <inheritdoc/>

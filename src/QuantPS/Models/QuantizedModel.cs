@@ -34,7 +34,7 @@ public sealed class QuantizedModel : IRunnable, ILayerSource
     public QConfig QConfig => Graph.QConfig;
 
     /// <summary>Nodes that run in int8, of all: "12/12".</summary>
-    public string Quantized => $"{Graph.Nodes.Count(n => n.IsQuantized)}/{Graph.Nodes.Count}";
+    public string Quantized => CountQuantized(Graph);
 
     /// <summary>The nodes that stay float, each with its reason.</summary>
     public string[] FloatIslands => [.. Graph.FloatNodes.Select(n => $"{n.Name} ({n.OpType}): {n.Reason}")];
@@ -58,6 +58,8 @@ public sealed class QuantizedModel : IRunnable, ILayerSource
     public QuantizedWeightLayer[] Layers => [.. Graph.Layers];
 
     IReadOnlyList<QuantizedWeightLayer> ILayerSource.QuantizedLayers => Graph.Layers;
+
+    internal static string CountQuantized(QuantizedGraph graph) => $"{graph.Nodes.Count(n => n.IsQuantized)}/{graph.Nodes.Count}";
 
     internal QuantizedGraph Graph { get; }
 
