@@ -111,6 +111,7 @@ internal static class WorkerPool
         private int part;
         private Exception? error;
         private volatile int state;
+        private volatile bool asleep;
         private int callersCore, missed;
 
         public Worker() => new Thread(Loop) { IsBackground = true, Name = "QuantPS kernel" }.Start();
@@ -118,8 +119,12 @@ internal static class WorkerPool
         public void Start(Carrier newWork, int newPart)
         {
             (work, part, error, callersCore) = (newWork, newPart, null, ThreadPlacement.Core);
+            bool sleeps = asleep;
             state = Offered;
             wake.Set();
+            // Woken on this core, it has to be let in to leave for another one.
+            if (sleeps)
+                Thread.Yield();
         }
 
         /// <summary>Waits for the part. Takes it back and does it on this thread if the worker has not begun: the system may not give it a core for
@@ -153,7 +158,9 @@ internal static class WorkerPool
             {
                 for (int i = 0; i < Spins && state != Offered; i++)
                     Thread.SpinWait(Pause);
+                asleep = true;
                 wake.Wait();
+                asleep = false;
                 // An offer behind this line sets it again; one before it is seen below.
                 wake.Reset();
                 if (ThreadPlacement.Core is >= 0 and int core && core == callersCore)
