@@ -69,15 +69,20 @@ public sealed class AllocationTests : IDisposable
 
     private static void AllocatesNothing(string name, Action run)
     {
-        const int runs = 200;
+        const int runs = 200, attempts = 5;
         for (int i = 0; i < 20; i++)
             run();
-        // Of this thread: it does a part of every run, and with one thread all of it.
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < runs; i++)
-            run();
-        long bytes = GC.GetAllocatedBytesForCurrentThread() - before;
-        Assert.True(bytes == 0, $"{name}: {bytes / (double)runs} bytes a run");
+        // Of this thread: it does a part of every run, and with one thread all of it. What the runtime allocates once, when it makes better code of
+        // a method, is gone in a later attempt; what a call allocates is there in all of them.
+        long least = long.MaxValue;
+        for (int attempt = 0; attempt < attempts && least > 0; attempt++)
+        {
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < runs; i++)
+                run();
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
+        Assert.True(least == 0, $"{name}: {least / (double)runs} bytes a run");
     }
 
     private static Requantizer Requantizer(int outputs) => EngineProfiles.Get(EngineKind.OnnxRuntime).CreateRequantizer(new RequantizationSpec
