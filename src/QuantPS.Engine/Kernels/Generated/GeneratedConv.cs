@@ -90,6 +90,8 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     /// <inheritdoc cref="Run(ReadOnlyMemory{byte}, int, int[], Memory{byte})"/>
     public void Run(ReadOnlyMemory<byte> input, int batch, int height, int width, Memory<byte> output)
     {
+        if (batch == 0)
+            return;
         Shape s = ShapeFor(batch, height, width);
         using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin();
         int units = s.Images * s.Bands.Length;
