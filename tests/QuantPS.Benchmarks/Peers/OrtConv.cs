@@ -8,13 +8,8 @@ using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 namespace QuantPS.Benchmarks.Peers;
 
 /// <summary>ONNX Runtime's QLinearConv, in one of its two layouts.</summary>
-internal sealed class OrtConv : IDisposable
+internal sealed class OrtConv : OrtBound
 {
-    private readonly InferenceSession session;
-    private readonly OrtIoBinding binding;
-    private readonly RunOptions options = new();
-    private readonly OrtValue input, output;
-
     public OrtConv(ConvShape s, sbyte[] weight, float inputScale, byte inputZero, float[] weightScales, float outputScale, byte outputZero, int[] bias, Memory<byte> x, bool channelsLast, int threads)
     {
         GraphProto graph = new() { Name = "conv" };
@@ -35,37 +30,18 @@ internal sealed class OrtConv : IDisposable
             Nodes.Attribute("strides", [s.Stride, s.Stride]),
             Nodes.Attribute("pads", [s.Padding, s.Padding, s.Padding, s.Padding]),
             Nodes.Attribute("group", (long)s.Groups));
-        ModelProto model = new() { IrVersion = 8, Graph = graph };
-        model.OpsetImport.Add(new OperatorSetIdProto { Version = 13 });
         if (channelsLast)
         {
             node.Domain = "com.microsoft";
             node.Attribute.Add(Nodes.Attribute("channels_last", 1L));
-            model.OpsetImport.Add(new OperatorSetIdProto { Domain = "com.microsoft", Version = 1 });
         }
         graph.Node.Add(node);
-        using SessionOptions settings = new() { IntraOpNumThreads = threads, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
-        session = new InferenceSession(OnnxModel.FromProto(model, "conv").ToBytes(), settings);
         Output = new AlignedBuffer<byte>((int)outShape.Aggregate(1L, (a, b) => a * b)).Memory;
-        input = OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, x, inShape);
-        output = OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, Output, outShape);
-        binding = session.CreateIoBinding();
-        binding.BindInput("x", input);
-        binding.BindOutput("y", output);
+        Bind(graph, [OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, x, inShape)],
+            OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, Output, outShape), threads);
 
         void Add(string name, DataType type, ReadOnlySpan<byte> raw, int[] shape) => graph.Initializer.Add(TensorProtos.Create(name, type, raw, shape));
     }
 
     public Memory<byte> Output { get; }
-
-    public void Run() => session.RunWithBinding(options, binding);
-
-    public void Dispose()
-    {
-        binding.Dispose();
-        input.Dispose();
-        output.Dispose();
-        options.Dispose();
-        session.Dispose();
-    }
 }

@@ -8,13 +8,8 @@ using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 namespace QuantPS.Benchmarks.Peers;
 
 /// <summary>ONNX Runtime's matrix products with constant weights: com.microsoft QGemm with its int32 bias, or QLinearMatMul without.</summary>
-internal sealed class OrtLinear : IDisposable
+internal sealed class OrtLinear : OrtBound
 {
-    private readonly InferenceSession session;
-    private readonly OrtIoBinding binding;
-    private readonly RunOptions options = new();
-    private readonly OrtValue input, output;
-
     /// <param name="weight">[out, in], row-major; given to ONNX Runtime transposed, as it stores them.</param>
     public OrtLinear(int rows, int inputs, int outputs, sbyte[] weight, float inputScale, byte inputZero, float[] weightScales, float outputScale, byte outputZero, int[]? bias, Memory<byte> x, int threads)
     {
@@ -44,31 +39,12 @@ internal sealed class OrtLinear : IDisposable
             node.Domain = "com.microsoft";
         }
         graph.Node.Add(node);
-        ModelProto model = new() { IrVersion = 8, Graph = graph };
-        model.OpsetImport.Add(new OperatorSetIdProto { Version = 13 });
-        model.OpsetImport.Add(new OperatorSetIdProto { Domain = "com.microsoft", Version = 1 });
-        using SessionOptions settings = new() { IntraOpNumThreads = threads, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
-        session = new InferenceSession(OnnxModel.FromProto(model, "linear").ToBytes(), settings);
         Output = new AlignedBuffer<byte>(rows * outputs).Memory;
-        input = OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, x, [rows, inputs]);
-        output = OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, Output, [rows, outputs]);
-        binding = session.CreateIoBinding();
-        binding.BindInput("x", input);
-        binding.BindOutput("y", output);
+        Bind(graph, [OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, x, [rows, inputs])],
+            OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, Output, [rows, outputs]), threads);
 
         void Add(string name, DataType type, ReadOnlySpan<byte> raw, int[] shape) => graph.Initializer.Add(TensorProtos.Create(name, type, raw, shape));
     }
 
     public Memory<byte> Output { get; }
-
-    public void Run() => session.RunWithBinding(options, binding);
-
-    public void Dispose()
-    {
-        binding.Dispose();
-        input.Dispose();
-        output.Dispose();
-        options.Dispose();
-        session.Dispose();
-    }
 }
