@@ -16,15 +16,18 @@ public static class IntegerProduct
     {
         if (rows == 0 || columns == 0)
             return;
-        Parallel.For(0, rows, row =>
+        KernelThreads.Split(rows, (from, to) =>
         {
-            Span<int> sum = MemoryMarshal.Cast<byte, int>(sums.Span).Slice(row * columns, columns);
-            sum.Clear();
-            ReadOnlySpan<short> left = a.Span.Slice(row * depth, depth);
-            for (int k = 0; k < depth; k++)
+            for (int row = from; row < to; row++)
             {
-                if (left[k] != 0)
-                    AddProduct(sum, left[k], b.Span.Slice(k * columns, columns));
+                Span<int> sum = MemoryMarshal.Cast<byte, int>(sums.Span).Slice(row * columns, columns);
+                sum.Clear();
+                ReadOnlySpan<short> left = a.Span.Slice(row * depth, depth);
+                for (int k = 0; k < depth; k++)
+                {
+                    if (left[k] != 0)
+                        AddProduct(sum, left[k], b.Span.Slice(k * columns, columns));
+                }
             }
         });
     }

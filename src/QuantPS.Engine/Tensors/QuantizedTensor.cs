@@ -11,7 +11,8 @@ namespace QuantPS.Engine.Tensors;
 public sealed class QuantizedTensor
 {
     private readonly int[] shape;
-    private readonly Lock layoutGate = new();
+
+    // Both change together, once, under a lock on the sizes, which nobody else sees.
     private Memory<byte> stored;
     private volatile bool isChannelsLast;
 
@@ -192,7 +193,7 @@ public sealed class QuantizedTensor
             pixels = default;
             return false;
         }
-        lock (layoutGate)
+        lock (shape)
         {
             pixels = isChannelsLast ? stored : default;
             return isChannelsLast;
@@ -201,7 +202,7 @@ public sealed class QuantizedTensor
 
     private Memory<byte> Turned()
     {
-        lock (layoutGate)
+        lock (shape)
         {
             if (isChannelsLast)
             {

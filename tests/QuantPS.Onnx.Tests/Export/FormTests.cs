@@ -46,12 +46,12 @@ public class FormTests
     {
         ["Add"] = One("Add", ["h", "h2"], "QLinearAdd", "QLinearAdd"),
         ["AddConstant"] = One("Add", ["h", "plane"], "QLinearAdd", "QLinearAdd"),
-        ["AddBroadcast"] = Pooled("Add", ["row", "pooled"], "QLinearAdd"),
-        ["AddScalar"] = Pooled("Add", ["pooled", "half"], "QLinearAdd"),
+        ["AddBroadcast"] = One("Add", ["row", "h"], "QLinearAdd", "QLinearAdd"),
+        ["AddScalar"] = One("Add", ["h", "half"], "QLinearAdd", "QLinearAdd"),
         ["AddRelu"] = new([Nodes.Create("Add", "op", ["h", "h2"], ["a"]), Nodes.Create("Relu", "relu", ["a"], ["y"])], "QLinearAdd", "QLinearAdd"),
         ["Mul"] = One("Mul", ["h", "h2"], "QLinearMul", "QLinearMul"),
-        ["MulScalar"] = Pooled("Mul", ["pooled", "half"], "QLinearMul"),
-        ["MulBroadcast"] = Pooled("Mul", ["pooled", "row"], "QLinearMul"),
+        ["MulScalar"] = One("Mul", ["h", "half"], "QLinearMul", "QLinearMul"),
+        ["MulBroadcast"] = One("Mul", ["h", "row"], "QLinearMul", "QLinearMul"),
         ["Concat"] = One("Concat", ["h", "h2", "h"], "QLinearConcat", "QLinearConcat", Nodes.Attribute("axis", 1L)),
         ["ConcatLast"] = One("Concat", ["h", "h2"], "QLinearConcat", "QLinearConcat", Nodes.Attribute("axis", -1L)),
         ["LeakyRelu"] = One("LeakyRelu", ["h"], "QLinearLeakyRelu", "QLinearLeakyRelu", Nodes.Attribute("alpha", 0.2f)),
@@ -295,10 +295,6 @@ public class FormTests
 
     private static Case One(string op, string[] inputs, string qdq, string? integer, params AttributeProto[] attributes) =>
         new([Nodes.Create(op, "op", inputs, ["y"], attributes)], qdq, integer);
-
-    /// <summary>Behind a pooling: right behind the convolution, a constant would be folded into its weights.</summary>
-    private static Case Pooled(string op, string[] inputs, string form) =>
-        new([Nodes.Create("MaxPool", "pool", ["h"], ["pooled"], Nodes.Attribute("kernel_shape", [3, 3]), Nodes.Attribute("pads", [1, 1, 1, 1])), Nodes.Create(op, "op", inputs, ["y"])], form, form);
 
     private static OnnxModel ModelOf(Case c)
     {

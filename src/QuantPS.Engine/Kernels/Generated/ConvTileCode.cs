@@ -77,12 +77,11 @@ internal sealed unsafe class ConvTileCode
 
         public void Emit()
         {
-            AssemblerRegister64 call = FunctionFrame.Argument;
-            c.mov(input, __qword_ptr[call]);
-            c.mov(weights, __qword_ptr[call + 8]);
-            c.mov(output, __qword_ptr[call + 16]);
-            c.mov(parameters, __qword_ptr[call + 24]);
-            c.mov(tiles, __qword_ptr[call + 32]);
+            c.mov(input, Field(nameof(ConvTileCall.Input)));
+            c.mov(weights, Field(nameof(ConvTileCall.Weights)));
+            c.mov(output, Field(nameof(ConvTileCall.Output)));
+            c.mov(parameters, Field(nameof(ConvTileCall.Parameters)));
+            c.mov(tiles, Field(nameof(ConvTileCall.Tiles)));
             if (partial)
             {
                 c.mov(rax, (1L << lastChannels) - 1);
@@ -97,6 +96,8 @@ internal sealed unsafe class ConvTileCode
             c.dec(tiles);
             c.jnz(tile);
         }
+
+        private static AssemblerMemoryOperand Field(string field) => __qword_ptr[FunctionFrame.Argument + (int)Marshal.OffsetOf<ConvTileCall>(field)];
 
         private AssemblerRegisterZMM Accumulator(int pixel, int block) => Zmm(pixel * blocks + block);
 

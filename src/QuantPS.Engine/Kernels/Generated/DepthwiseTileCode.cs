@@ -107,9 +107,9 @@ internal sealed unsafe class DepthwiseTileCode
 
         public void Emit()
         {
-            c.mov(table, __qword_ptr[call]);
-            c.mov(constants, __qword_ptr[call + 32]);
-            c.kmovq(k1, __qword_ptr[call + 72]);
+            c.mov(table, Field(nameof(DepthwiseTileCall.Rows)));
+            c.mov(constants, Field(nameof(DepthwiseTileCall.Constants)));
+            c.kmovq(k1, Field(nameof(DepthwiseTileCall.PartialMask)));
             LoadShareMasks();
             end.LoadPackConstants(Zero, Floor);
             if (spec.Flip)
@@ -119,26 +119,30 @@ internal sealed unsafe class DepthwiseTileCode
             }
             Label run = c.CreateLabel();
             c.Label(ref run);
-            c.mov(offset, __qword_ptr[call + 8]);
-            c.mov(weights, __qword_ptr[call + 16]);
-            c.mov(output, __qword_ptr[call + 24]);
+            c.mov(offset, Field(nameof(DepthwiseTileCall.Offset)));
+            c.mov(weights, Field(nameof(DepthwiseTileCall.Weights)));
+            c.mov(output, Field(nameof(DepthwiseTileCall.Output)));
             c.mov(left, spec.Period);
             LoadKept();
-            Tiles(48, Extent.Whole);
+            Tiles(nameof(DepthwiseTileCall.Tiles), Extent.Whole);
             if (spec.SharedPixels > 1)
-                Tiles(56, Extent.Shared);
-            Tiles(64, Extent.Partial);
-            c.add(__qword_ptr[call + 8], 64);
-            c.add(__qword_ptr[call + 16], BlockBytes(spec.Form, spec.KernelRows, spec.Columns.Count));
-            c.add(__qword_ptr[call + 24], 64);
-            c.dec(__qword_ptr[call + 40]);
+                Tiles(nameof(DepthwiseTileCall.SharedTiles), Extent.Shared);
+            Tiles(nameof(DepthwiseTileCall.PartialTiles), Extent.Partial);
+            c.add(Field(nameof(DepthwiseTileCall.Offset)), 64);
+            c.add(Field(nameof(DepthwiseTileCall.Weights)), BlockBytes(spec.Form, spec.KernelRows, spec.Columns.Count));
+            c.add(Field(nameof(DepthwiseTileCall.Output)), 64);
+            c.dec(Field(nameof(DepthwiseTileCall.Runs)));
             c.jnz(run);
         }
 
-        private void Tiles(int countAt, Extent extent)
+        private static int At(string field) => (int)Marshal.OffsetOf<DepthwiseTileCall>(field);
+
+        private AssemblerMemoryOperand Field(string field) => __qword_ptr[call + At(field)];
+
+        private void Tiles(string count, Extent extent)
         {
             Label tile = c.CreateLabel(), none = c.CreateLabel(), same = c.CreateLabel();
-            c.mov(tiles, __qword_ptr[call + countAt]);
+            c.mov(tiles, Field(count));
             c.test(tiles, tiles);
             c.jz(none);
             c.Label(ref tile);
@@ -151,7 +155,7 @@ internal sealed unsafe class DepthwiseTileCode
                 c.add(weights, BlockBytes(spec.Form, spec.KernelRows, spec.Columns.Count));
                 c.dec(left);
                 c.jnz(same);
-                c.mov(weights, __qword_ptr[call + 16]);
+                c.mov(weights, Field(nameof(DepthwiseTileCall.Weights)));
                 c.mov(left, spec.Period);
                 c.Label(ref same);
                 LoadKept();
@@ -306,7 +310,7 @@ internal sealed unsafe class DepthwiseTileCode
         {
             int number = to.Value - Register.ZMM0, at = spec.Columns.Values[column];
             if ((spec.OutsideColumns >> column & 1) != 0)
-                c.vpbroadcastd(to, __dword_ptr[call + 80]);
+                c.vpbroadcastd(to, __dword_ptr[call + At(nameof(DepthwiseTileCall.Padding))]);
             else if (extent == Extent.Whole)
                 c.vmovdqu32(to, __zmmword_ptr[row + offset + at]);
             else if (extent == Extent.Partial)

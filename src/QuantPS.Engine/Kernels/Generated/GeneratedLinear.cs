@@ -3,7 +3,7 @@ using QuantPS.Engine.Layers;
 namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>Linear layers by machine code: the convolution of one pixel, with the rows as pixels.</summary>
-internal sealed class GeneratedLinear : LinearKernel
+internal sealed class GeneratedLinear : LinearKernel, IDisposable
 {
     private readonly GeneratedConv conv;
 
@@ -33,4 +33,6 @@ internal sealed class GeneratedLinear : LinearKernel
         if (rows > 0)
             conv.Run(input, 1, 1, rows, output);
     }
+
+    public void Dispose() => conv.Dispose();
 }
