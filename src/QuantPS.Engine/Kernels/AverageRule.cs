@@ -36,12 +36,15 @@ internal enum AverageForm
 
     /// <summary>rne(sum * f32(1/n)) of the integers as they are, without zero point.</summary>
     Raw,
+
+    /// <summary>rne(sum * (s / (s_y * n))) + z_y: the result has parameters of its own.</summary>
+    Onnx,
 }
 
 /// <summary>A window's sum of (x - z) in int32 to its mean, rounded: f32(sum) * factor, plus something before or after rounding.</summary>
 internal readonly struct AverageRule
 {
-    private readonly float scale;
+    private readonly float scale, outputScale;
     private readonly AverageForm form;
     private readonly AverageDivisor divisor;
     private readonly int fixedDivisor, low, high;
@@ -52,9 +55,11 @@ internal readonly struct AverageRule
     /// <param name="fixedDivisor">n, where it is given.</param>
     /// <param name="channels">Of the tensor.</param>
     /// <param name="options">In compat mode the last channels of <see cref="AverageForm.Factor"/> have <see cref="AverageForm.ReciprocalFactor"/>.</param>
-    public AverageRule(QParams p, AverageForm form, AverageDivisor divisor, int fixedDivisor, int channels, LayerOptions options)
+    /// <param name="output">8-bit parameters of the result, of the input's dtype, for <see cref="AverageForm.Onnx"/>; null for the input's.</param>
+    public AverageRule(QParams p, AverageForm form, AverageDivisor divisor, int fixedDivisor, int channels, LayerOptions options, QParams? output = null)
     {
         scale = p.Scales[0];
+        outputScale = (output ?? p).Scales[0];
         (low, high) = p.DType.Range();
         Signed = p.DType == QDType.QInt8;
         this.form = form;
@@ -62,7 +67,7 @@ internal readonly struct AverageRule
         this.fixedDivisor = fixedDivisor;
         ZeroPoint = form == AverageForm.Raw ? 0 : p.ZeroPoints[0];
         Before = form == AverageForm.ZeroPointInside ? ZeroPoint : 0f;
-        After = form == AverageForm.ZeroPointInside ? 0 : ZeroPoint;
+        After = form == AverageForm.ZeroPointInside ? 0 : form == AverageForm.Onnx ? (output ?? p).ZeroPoints[0] : ZeroPoint;
         int lanes = options.TorchVersion == TorchVersion.V1_13 ? 8 : 16;
         VectorChannels = options.Compat && form == AverageForm.Factor ? channels - channels % lanes : int.MaxValue;
     }
@@ -98,6 +103,8 @@ internal readonly struct AverageRule
         };
         if (form == AverageForm.Qnnpack)
             return scale / (scale * n);
+        if (form == AverageForm.Onnx)
+            return scale / (outputScale * n);
         float factor = 1f / n;
         return form == AverageForm.ReciprocalFactor || tail ? 1f / (1f / factor) : factor;
     }

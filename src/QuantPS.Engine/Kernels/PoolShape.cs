@@ -17,20 +17,21 @@ public readonly record struct PoolShape(PoolAxis D, PoolAxis H, PoolAxis W)
     /// <summary>Windows of a geometry on an input.</summary>
     /// <exception cref="Errors.QuantException">ShapeMismatch: the window does not fit.</exception>
     public static PoolShape Of(PoolGeometry geometry, ReadOnlySpan<int> inputSpatial) =>
-        Of(inputSpatial, geometry.OutputSize(inputSpatial), geometry.Kernel, geometry.Stride, geometry.Padding, geometry.Dilation);
+        Of(inputSpatial, geometry.OutputSize(inputSpatial), geometry.Kernel, geometry.Stride, geometry.Padding, geometry.PaddingEnd, geometry.Dilation);
 
     /// <summary>Windows of given numbers, one a spatial dimension.</summary>
     /// <param name="input">Sizes of the input.</param>
     /// <param name="output">Sizes of the output.</param>
     /// <param name="kernel">Sizes of the window.</param>
     /// <param name="stride">From window to window.</param>
-    /// <param name="padding">In front of the input; behind it there is as much as the output's size asks for.</param>
+    /// <param name="padding">In front of the input.</param>
+    /// <param name="paddingEnd">Behind it.</param>
     /// <param name="dilation">From tap to tap.</param>
-    public static PoolShape Of(ReadOnlySpan<int> input, ReadOnlySpan<int> output, ReadOnlySpan<int> kernel, ReadOnlySpan<int> stride, ReadOnlySpan<int> padding, ReadOnlySpan<int> dilation)
+    public static PoolShape Of(ReadOnlySpan<int> input, ReadOnlySpan<int> output, ReadOnlySpan<int> kernel, ReadOnlySpan<int> stride, ReadOnlySpan<int> padding, ReadOnlySpan<int> paddingEnd, ReadOnlySpan<int> dilation)
     {
         Span<PoolAxis> axes = [PoolAxis.None, PoolAxis.None, PoolAxis.None];
         for (int d = 1; d <= input.Length; d++)
-            axes[^d] = new PoolAxis(input[^d], output[^d], kernel[^d], stride[^d], padding[^d], dilation[^d]);
+            axes[^d] = new PoolAxis(input[^d], output[^d], kernel[^d], stride[^d], padding[^d], paddingEnd[^d], dilation[^d]);
         return new PoolShape(axes[0], axes[1], axes[2]);
     }
 
@@ -39,7 +40,7 @@ public readonly record struct PoolShape(PoolAxis D, PoolAxis H, PoolAxis W)
     {
         Span<PoolAxis> axes = [PoolAxis.None, PoolAxis.None, PoolAxis.None];
         for (int d = 1; d <= input.Length; d++)
-            axes[^d] = new PoolAxis(input[^d], output[^d], 0, 0, 0, 1);
+            axes[^d] = new PoolAxis(input[^d], output[^d], 0, 0, 0, 0, 1);
         return new PoolShape(axes[0], axes[1], axes[2]);
     }
 }
@@ -50,11 +51,12 @@ public readonly record struct PoolShape(PoolAxis D, PoolAxis H, PoolAxis W)
 /// <param name="Kernel">Taps of a window; 0 for adaptive windows.</param>
 /// <param name="Stride">From window to window.</param>
 /// <param name="Pad">In front of the input.</param>
+/// <param name="PadEnd">Behind it.</param>
 /// <param name="Dilation">From tap to tap.</param>
-public readonly record struct PoolAxis(int Size, int Out, int Kernel, int Stride, int Pad, int Dilation)
+public readonly record struct PoolAxis(int Size, int Out, int Kernel, int Stride, int Pad, int PadEnd, int Dilation)
 {
     /// <summary>A dimension that is not there.</summary>
-    public static PoolAxis None => new(1, 1, 1, 1, 0, 1);
+    public static PoolAxis None => new(1, 1, 1, 1, 0, 0, 1);
 
     /// <summary>A window's first tap inside the input, how many there are, and how many with padding (as far as that reaches behind the input).</summary>
     public (int First, int Count, int Whole) Window(int index)
@@ -67,7 +69,7 @@ public readonly record struct PoolAxis(int Size, int Out, int Kernel, int Stride
         }
         int start = index * Stride - Pad, skipped = start < 0 ? (-start + Dilation - 1) / Dilation : 0;
         int last = start < Size ? Math.Min(Kernel, (Size - start + Dilation - 1) / Dilation) : 0;
-        return (start + skipped * Dilation, Math.Max(0, last - skipped), Math.Min(start + Kernel, Size + Pad) - start);
+        return (start + skipped * Dilation, Math.Max(0, last - skipped), Math.Min(start + Kernel, Size + PadEnd) - start);
     }
 
     /// <summary>The windows [first, end) whose taps are all inside the input; none for adaptive ones.</summary>

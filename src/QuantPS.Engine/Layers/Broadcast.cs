@@ -10,16 +10,16 @@ internal sealed class Broadcast
     private readonly List<(int Size, int StepA, int StepB)> dims = [];
 
     /// <exception cref="QuantException">ShapeMismatch.</exception>
-    public Broadcast(QuantizedTensor a, QuantizedTensor b)
+    public Broadcast(ReadOnlySpan<int> a, ReadOnlySpan<int> b)
     {
-        int rank = Math.Max(a.Rank, b.Rank);
+        int rank = Math.Max(a.Length, b.Length);
         Shape = new int[rank];
         int strideA = 1, strideB = 1;
         for (int d = 1; d <= rank; d++)
         {
-            int sizeA = d <= a.Rank ? a.Dims[^d] : 1, sizeB = d <= b.Rank ? b.Dims[^d] : 1;
+            int sizeA = d <= a.Length ? a[^d] : 1, sizeB = d <= b.Length ? b[^d] : 1;
             if (sizeA != sizeB && sizeA != 1 && sizeB != 1)
-                throw new QuantException(ErrorIds.ShapeMismatch, $"Tensors of shapes [{TensorShape.Format(a.Dims)}] and [{TensorShape.Format(b.Dims)}] cannot be combined: each dimension must be equal, or 1 in one of them.", b);
+                throw new QuantException(ErrorIds.ShapeMismatch, $"Tensors of shapes [{TensorShape.Format(a)}] and [{TensorShape.Format(b)}] cannot be combined: each dimension must be equal, or 1 in one of them.");
             int size = sizeA == 1 ? sizeB : sizeA;
             Shape[^d] = size;
             Add(size, sizeA == 1 ? 0 : strideA, sizeB == 1 ? 0 : strideB);

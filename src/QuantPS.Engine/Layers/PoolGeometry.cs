@@ -11,13 +11,16 @@ public sealed record PoolGeometry
     /// <param name="padding">On both sides, at most half the kernel.</param>
     /// <param name="dilation">Distance of neighbouring taps; max pooling only.</param>
     /// <param name="ceilMode">A last window that hangs over the end counts too, if it starts inside the input or its left padding.</param>
+    /// <param name="paddingEnd">Behind the input, as ONNX has it: any size below the window's, as in front then too. Null for PyTorch's: on both sides the same.</param>
     /// <exception cref="QuantException">InvalidArgument.</exception>
-    public PoolGeometry(int[] kernel, int[]? stride = null, int[]? padding = null, int[]? dilation = null, bool ceilMode = false)
+    public PoolGeometry(int[] kernel, int[]? stride = null, int[]? padding = null, int[]? dilation = null, bool ceilMode = false, int[]? paddingEnd = null)
     {
-        window = new ConvGeometry(kernel, stride ?? kernel, padding, null, dilation);
+        window = new ConvGeometry(kernel, stride ?? kernel, padding, paddingEnd, dilation);
         for (int d = 0; d < kernel.Length; d++)
         {
-            if (Padding[d] > kernel[d] / 2)
+            if (paddingEnd is not null && Math.Max(Padding[d], PaddingEnd[d]) > Dilation[d] * (kernel[d] - 1))
+                throw new QuantException(ErrorIds.InvalidArgument, $"The padding [{TensorShape.Format(Padding)}], [{TensorShape.Format(PaddingEnd)}] leaves windows [{TensorShape.Format(kernel)}] without a pixel.");
+            if (paddingEnd is null && Padding[d] > kernel[d] / 2)
                 throw new QuantException(ErrorIds.InvalidArgument, $"The padding [{TensorShape.Format(Padding)}] must be at most half the window [{TensorShape.Format(kernel)}].");
         }
         CeilMode = ceilMode;
@@ -30,6 +33,8 @@ public sealed record PoolGeometry
     public int[] Stride => window.Stride;
 
     public int[] Padding => window.PadBegin;
+
+    public int[] PaddingEnd => window.PadEnd;
 
     public int[] Dilation => window.Dilation;
 
@@ -45,7 +50,7 @@ public sealed record PoolGeometry
         var output = new int[SpatialRank];
         for (int d = 0; d < output.Length; d++)
         {
-            int room = inputSpatial[d] + 2 * Padding[d] - Dilation[d] * (Kernel[d] - 1) - 1 + (CeilMode ? Stride[d] - 1 : 0);
+            int room = inputSpatial[d] + Padding[d] + PaddingEnd[d] - Dilation[d] * (Kernel[d] - 1) - 1 + (CeilMode ? Stride[d] - 1 : 0);
             output[d] = room < 0 ? 0 : room / Stride[d] + 1;
             if (CeilMode && (output[d] - 1) * Stride[d] >= inputSpatial[d] + Padding[d])
                 output[d]--;

@@ -57,24 +57,13 @@ public sealed class QuantizedAdd
         OperatorChecks.EightBit(y.QParams, "The second operand");
         if (engine != EngineKind.OnnxRuntime)
             OperatorChecks.SameDType(x.QParams, y.QParams, "Adding");
-        var broadcast = new Broadcast(x, y);
-        // Every sum by the same rule, wherever it lies: pixels can be added as they are.
-        if (!options.Compat && x.Dims.SequenceEqual(y.Dims) && x.TryGetChannelsLast(out Memory<byte> left) && y.TryGetChannelsLast(out Memory<byte> right))
-        {
-            QuantizedTensor sums = OperatorChecks.NewTensor(broadcast.Shape, OutputQParams, x, KernelLayout.ChannelsLast, out Memory<byte> pixels);
-            if (TakesFixedPoint(x.QParams))
-                FixedPointAddKernel.Run(left, right, pixels, new FixedPointAddRule(x.QParams, y.QParams, OutputQParams, options.Relu));
-            else
-                AddKernel.Run(left, right, pixels, FloatRule(x, y));
-            return sums;
-        }
-        QuantizedTensor z = OperatorChecks.NewTensor(broadcast.Shape, OutputQParams, x);
+        BinaryOperands operands = new(x, y, OutputQParams, anyLayout: !options.Compat);
         // QNNPACK itself does not broadcast, XNNPACK does.
         if (TakesFixedPoint(x.QParams) && (x.DType == QDType.QInt8 || x.Dims.SequenceEqual(y.Dims)))
-            RunFixedPoint(new FixedPointAddRule(x.QParams, y.QParams, OutputQParams, options.Relu), broadcast, x, y, z);
+            RunFixedPoint(operands, new FixedPointAddRule(x.QParams, y.QParams, OutputQParams, options.Relu));
         else
-            RunFloat(broadcast, x, y, z);
-        return z;
+            RunFloat(operands, x.QParams, y.QParams);
+        return operands.Result;
     }
 
     /// <summary>The parameters that this was planned for.</summary>
@@ -82,37 +71,32 @@ public sealed class QuantizedAdd
 
     private bool TakesFixedPoint(QParams operand) => engine == EngineKind.Qnnpack && operand.DType == OutputQParams.DType;
 
-    private void RunFloat(Broadcast broadcast, QuantizedTensor x, QuantizedTensor y, QuantizedTensor z)
+    private void RunFloat(in BinaryOperands operands, QParams x, QParams y)
     {
         var quantizer = new AtenQuantizer(OutputQParams, options);
-        AddRule rule = FloatRule(x, y), tail = new(x.QParams, y.QParams, quantizer.ScalarRule, fused: false, options.Relu);
-        int vector = engine == EngineKind.OnnxRuntime ? broadcast.Length : quantizer.VectorLength(broadcast.Length);
-        if (broadcast.IsPlain)
-        {
-            AddKernel.Run(x.Memory[..vector], y.Memory[..vector], z.Memory[..vector], rule);
-            AddKernel.Run(x.Memory[vector..], y.Memory[vector..], z.Memory[vector..], tail);
-            return;
-        }
-        bool vectors = KernelSelector.UsesVectors;
-        BinaryRuns.Run(broadcast, x, y, z, vector, (a, b, sums) => AddKernel.Run(a, b, sums, rule, vectors), (a, b, sums) => AddKernel.Run(a, b, sums, tail, vectors));
-    }
-
-    private AddRule FloatRule(QuantizedTensor x, QuantizedTensor y)
-    {
         bool onnx = engine == EngineKind.OnnxRuntime;
-        QuantizeRule output = onnx ? new QuantizeRule(OutputQParams.Scales[0], OutputQParams.ZeroPoints[0], OutputQParams.DType, divides: true) : new AtenQuantizer(OutputQParams, options).VectorRule;
-        return new(x.QParams, y.QParams, output, fused: !onnx, options.Relu);
-    }
-
-    private static void RunFixedPoint(FixedPointAddRule rule, Broadcast broadcast, QuantizedTensor x, QuantizedTensor y, QuantizedTensor z)
-    {
-        if (broadcast.IsPlain)
+        QuantizeRule output = onnx ? new QuantizeRule(OutputQParams.Scales[0], OutputQParams.ZeroPoints[0], OutputQParams.DType, divides: true) : quantizer.VectorRule;
+        BinaryRule rule = new(x, y, output, fused: !onnx, options.Relu), tail = new(x, y, quantizer.ScalarRule, fused: false, options.Relu);
+        int length = operands.Broadcast.Length, vector = onnx ? length : quantizer.VectorLength(length);
+        if (operands.Broadcast.IsPlain)
         {
-            FixedPointAddKernel.Run(x.Memory, y.Memory, z.Memory, rule);
+            BinaryKernel.Run(operands.X[..vector], operands.Y[..vector], operands.Z[..vector], rule);
+            BinaryKernel.Run(operands.X[vector..], operands.Y[vector..], operands.Z[vector..], tail);
             return;
         }
         bool vectors = KernelSelector.UsesVectors;
-        BinaryRuns.Run(broadcast, x, y, z, broadcast.Length, (a, b, sums) => FixedPointAddKernel.Run(a, b, sums, rule, vectors));
+        BinaryRuns.Run(operands, vector, (a, b, sums) => BinaryKernel.Run(a, b, sums, rule, vectors), (a, b, sums) => BinaryKernel.Run(a, b, sums, tail, vectors));
+    }
+
+    private static void RunFixedPoint(in BinaryOperands operands, FixedPointAddRule rule)
+    {
+        if (operands.Broadcast.IsPlain)
+        {
+            FixedPointAddKernel.Run(operands.X, operands.Y, operands.Z, rule);
+            return;
+        }
+        bool vectors = KernelSelector.UsesVectors;
+        BinaryRuns.Run(operands, operands.Broadcast.Length, (a, b, sums) => FixedPointAddKernel.Run(a, b, sums, rule, vectors));
     }
 
     /// <summary>The real value of every byte under 8-bit parameters.</summary>

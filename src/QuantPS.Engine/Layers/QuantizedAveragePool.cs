@@ -14,6 +14,7 @@ namespace QuantPS.Engine.Layers;
 /// row-major, 3-D (AveragePool3d.cpp avg_pool3d_out_frame): rne(f32(sum) * (1 / (1 / f32(1/n)))) + z;
 /// QNNPACK, quint8, without ceil mode (qnnpack/src/average-pooling.c): rne(f32(sum) * (s / (s * f32(n)))) + z, where n is always the whole
 /// window: count_include_pad and divisor_override are not looked at.
+/// onnxruntime: the result has parameters of its own, rne(f32(sum) * (s / (s_y * n))) + z_y: what DequantizeLinear, AveragePool, QuantizeLinear mean.
 /// </remarks>
 public sealed class QuantizedAveragePool
 {
@@ -21,6 +22,7 @@ public sealed class QuantizedAveragePool
     private readonly int? divisorOverride;
     private readonly EngineKind engine;
     private readonly LayerOptions options;
+    private readonly QParams? output;
 
     /// <param name="geometry">Window; dilation 1.</param>
     /// <param name="countIncludePad">Padding counts in the divisor.</param>
@@ -28,10 +30,18 @@ public sealed class QuantizedAveragePool
     /// <param name="channelsLast">The tensor lies in memory as a quantized convolution leaves it; false for row-major.</param>
     /// <param name="engine">Whose arithmetic.</param>
     /// <param name="options">Compat, PyTorch's version.</param>
+    /// <param name="output">8-bit parameters of the result; for the engine onnxruntime, and only there.</param>
     /// <exception cref="QuantException">InvalidArgument, UnsupportedOperator.</exception>
-    public QuantizedAveragePool(PoolGeometry geometry, bool countIncludePad = true, int? divisorOverride = null, bool channelsLast = true, EngineKind engine = EngineKind.X86, LayerOptions? options = null)
+    public QuantizedAveragePool(PoolGeometry geometry, bool countIncludePad = true, int? divisorOverride = null, bool channelsLast = true, EngineKind engine = EngineKind.X86, LayerOptions? options = null,
+        QParams? output = null)
     {
-        OperatorChecks.TorchOnly(engine, "QuantizedAveragePool");
+        if (output is null)
+            OperatorChecks.TorchOnly(engine, "QuantizedAveragePool without parameters of the result");
+        else if (engine != EngineKind.OnnxRuntime)
+            throw new QuantException(ErrorIds.InvalidArgument, "In PyTorch the result of an average pool has its input's parameters. Leave out the output's.");
+        else
+            OperatorChecks.EightBit(output, "The mean");
+        this.output = output;
         if (Array.Exists(geometry.Dilation, d => d != 1))
             throw new QuantException(ErrorIds.InvalidArgument, "Average pooling has no dilation.");
         if (divisorOverride == 0)
@@ -51,9 +61,14 @@ public sealed class QuantizedAveragePool
     public QuantizedTensor Run(QuantizedTensor x)
     {
         var input = new PoolInput(x, Geometry.SpatialRank, "Average pooling");
-        QuantizedTensor y = OperatorChecks.NewTensor(input.OutputShape(Geometry.OutputSize(input.Spatial)), x.QParams, x);
-        AveragePoolKernel.Run(x.Memory, y.Memory, input.Batch, input.Channels, PoolShape.Of(Geometry, input.Spatial),
-            Rule(x.QParams, input.Channels, input.IsChannelsLast(channelsLast)), KernelLayout.Contiguous);
+        if (output is not null)
+            OperatorChecks.SameDType(x.QParams, output, "Average pooling");
+        // Where the bytes lie does not decide on the formula, but the last channels may have one of their own.
+        Memory<byte> bytes = default;
+        KernelLayout layout = input.HasBatch && !options.Compat && x.TryGetChannelsLast(out bytes) ? KernelLayout.ChannelsLast : KernelLayout.Contiguous;
+        QuantizedTensor y = OperatorChecks.NewTensor(input.OutputShape(Geometry.OutputSize(input.Spatial)), output ?? x.QParams, x, layout, out Memory<byte> means);
+        AveragePoolKernel.Run(layout == KernelLayout.ChannelsLast ? bytes : x.Memory, means, input.Batch, input.Channels, PoolShape.Of(Geometry, input.Spatial),
+            Rule(x.QParams, input.Channels, input.IsChannelsLast(channelsLast)), layout);
         return y;
     }
 
@@ -79,7 +94,9 @@ public sealed class QuantizedAveragePool
             : AverageForm.ZeroPointInside;
         if (qnnpack)
             return new AverageRule(p, form, AverageDivisor.Fixed, TensorShape.Count(Geometry.Kernel), channels, options);
+        if (engine == EngineKind.OnnxRuntime)
+            form = AverageForm.Onnx;
         AverageDivisor divisor = divisorOverride is not null ? AverageDivisor.Fixed : countIncludePad ? AverageDivisor.Whole : AverageDivisor.Inside;
-        return new AverageRule(p, form, divisor, divisorOverride ?? 0, channels, options);
+        return new AverageRule(p, form, divisor, divisorOverride ?? 0, channels, options, output);
     }
 }

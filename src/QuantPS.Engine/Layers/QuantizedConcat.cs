@@ -11,9 +11,11 @@ namespace QuantPS.Engine.Layers;
 /// Channels-last images joined along the channels take kernels/QuantizedOpKernels.cpp qcat_nhwc_kernel: a tensor that has the output's parameters is
 /// copied, the others go through the vectorized formula of <see cref="AtenQuantizer"/>; in compat mode the channels behind the last multiple of 8
 /// (32, 16 with AVX-512) follow the scalar one. Both are the same but for near-ties. All engines agree.
+/// onnxruntime: QuantizeLinear of DequantizeLinear of each, of whatever dtype; what has the output's parameters is copied.
 /// </remarks>
 public sealed class QuantizedConcat
 {
+    private readonly EngineKind engine;
     private readonly LayerOptions options;
     private readonly int dim;
     private readonly bool channelsLast;
@@ -21,14 +23,14 @@ public sealed class QuantizedConcat
     /// <param name="output">8-bit parameters of the result.</param>
     /// <param name="dim">Dimension to join along; negative ones count from the end.</param>
     /// <param name="channelsLast">The tensors lie in memory as a quantized convolution leaves them, which decides between two kernels of PyTorch for 4-D, dim 1.</param>
-    /// <param name="engine">All of PyTorch's engines agree; onnxruntime is refused.</param>
+    /// <param name="engine">All of PyTorch's engines agree; onnxruntime differs.</param>
     /// <param name="options">ReLU, compat.</param>
     /// <exception cref="QuantException">UnsupportedDType.</exception>
     public QuantizedConcat(QParams output, int dim = 1, bool channelsLast = true, EngineKind engine = EngineKind.X86, LayerOptions? options = null)
     {
         OperatorChecks.EightBit(output, "The result");
-        OperatorChecks.TorchOnly(engine, "QuantizedConcat");
         OutputQParams = output;
+        this.engine = engine;
         this.dim = dim;
         this.channelsLast = channelsLast;
         this.options = options ?? new LayerOptions();
@@ -47,7 +49,8 @@ public sealed class QuantizedConcat
         foreach (QuantizedTensor t in tensors)
         {
             OperatorChecks.EightBit(t.QParams, "A tensor to join");
-            OperatorChecks.SameDType(t.QParams, OutputQParams, "Joining");
+            if (engine != EngineKind.OnnxRuntime)
+                OperatorChecks.SameDType(t.QParams, OutputQParams, "Joining");
             int[] other = t.Shape;
             if (other.Length == shape.Length)
             {
@@ -57,15 +60,22 @@ public sealed class QuantizedConcat
             if (!other.AsSpan().SequenceEqual(shape))
                 throw new QuantException(ErrorIds.ShapeMismatch, $"[{TensorShape.Format(t.Dims)}] cannot be joined to [{TensorShape.Format(tensors[0].Dims)}] along dimension {axis}: all others must agree.", t);
         }
-        QuantizedTensor y = OperatorChecks.NewTensor(shape, OutputQParams, tensors[0]);
+        bool pixels = axis == 1;
+        var lying = new Memory<byte>[tensors.Length];
+        for (int i = 0; pixels && i < lying.Length; i++)
+            pixels = tensors[i].TryGetChannelsLast(out lying[i]);
+        QuantizedTensor y = OperatorChecks.NewTensor(shape, OutputQParams, tensors[0], pixels ? KernelLayout.ChannelsLast : KernelLayout.Contiguous, out Memory<byte> result);
         (int outer, int joined, int inner) = TensorShape.Split(shape, axis);
+        if (pixels)
+            (outer, inner) = (outer * inner, 1);
         bool nhwc = channelsLast && shape.Length == 4 && axis == 1;
         int start = 0;
-        foreach (QuantizedTensor t in tensors)
+        for (int i = 0; i < tensors.Length; i++)
         {
+            QuantizedTensor t = tensors[i];
             int size = t.Dims[axis];
             (byte[]? vector, byte[]? tail) = Tables(t.QParams, nhwc);
-            ConcatKernel.Run(t.Memory, y.Memory, outer, size * inner, joined * inner, start * inner, vector, VectorChannels(size) * inner, tail);
+            ConcatKernel.Run(pixels ? lying[i] : t.Memory, result, outer, size * inner, joined * inner, start * inner, vector, VectorChannels(size) * inner, tail);
             start += size;
         }
         return y;
@@ -100,8 +110,13 @@ public sealed class QuantizedConcat
     /// <summary>Null where bytes are copied.</summary>
     private (byte[]? Vector, byte[]? Tail) Tables(QParams input, bool nhwc)
     {
-        if (nhwc && !options.Relu && OperatorChecks.SameParameters(input, OutputQParams))
+        if ((nhwc || engine == EngineKind.OnnxRuntime) && !options.Relu && OperatorChecks.SameParameters(input, OutputQParams))
             return (null, null);
+        if (engine == EngineKind.OnnxRuntime)
+        {
+            byte[] table = ElementwiseTables.Generic(input, OutputQParams, engine, options, v => v, v => options.Relu ? MathF.Max(v, 0f) : v).Vector;
+            return (table, table);
+        }
         var quantizer = new AtenQuantizer(OutputQParams, options);
         float[] reals = AtenQuantizer.VectorReals(input), plain = AtenQuantizer.ScalarReals(input);
         byte[] vector = new byte[256], tail = new byte[256];

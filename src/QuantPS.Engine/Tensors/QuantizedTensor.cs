@@ -15,6 +15,7 @@ public sealed class QuantizedTensor
     // Both change together, once, under a lock on the sizes, which nobody else sees.
     private Memory<byte> stored;
     private volatile bool isChannelsLast;
+    private readonly bool isEither;
 
     /// <summary>Wraps the raw little-endian bytes of the integers (not copied).</summary>
     /// <exception cref="QuantException">ShapeMismatch: the bytes or the parameters do not fit the shape.</exception>
@@ -36,7 +37,9 @@ public sealed class QuantizedTensor
         qparams.CheckFits(shape);
         this.shape = (int[])shape.Clone();
         stored = bytes;
-        isChannelsLast = layout == KernelLayout.ChannelsLast && shape.Length > 2;
+        // With one channel or one pixel both layouts are the same.
+        isEither = shape.Length > 2 && (shape[1] == 1 || TensorShape.Count(shape.AsSpan(2)) == 1);
+        isChannelsLast = layout == KernelLayout.ChannelsLast && shape.Length > 2 && !isEither;
         Length = count;
         QParams = qparams;
     }
@@ -182,6 +185,12 @@ public sealed class QuantizedTensor
     /// <summary>The same integers and parameters under another shape (per tensor only; per channel the axis would lose its meaning).</summary>
     public QuantizedTensor Reshape(params int[] newShape) => new(newShape, Memory, QParams) { Source = Source, Name = Name };
 
+    /// <summary>The same integers (not copied) under other parameters, in the layout that they have.</summary>
+    /// <exception cref="QuantException">ShapeMismatch: parameters that do not fit the shape.</exception>
+    public QuantizedTensor With(QParams qparams) =>
+        TryGetChannelsLast(out Memory<byte> pixels) ? new(shape, pixels, qparams, KernelLayout.ChannelsLast) { Source = Source, Name = Name }
+            : new(shape, stored, qparams) { Source = Source, Name = Name };
+
     /// <summary>The raw storage in whatever order its elements lie: for what treats all of them alike.</summary>
     public Memory<byte> AnyLayout => TryGetChannelsLast(out Memory<byte> pixels) ? pixels : stored;
 
@@ -190,8 +199,8 @@ public sealed class QuantizedTensor
     {
         if (!isChannelsLast)
         {
-            pixels = default;
-            return false;
+            pixels = isEither ? stored : default;
+            return isEither;
         }
         lock (shape)
         {

@@ -114,10 +114,11 @@ public class ElementwiseKernelTests
         Assert.Equal(table, actual);
     }
 
-    public static TheoryData<bool, bool, int> Additions() => [.. from fused in Both from relu in Both from rule in Enumerable.Range(0, 4) select (fused, relu, rule)];
+    public static TheoryData<bool, bool, int, BinaryOperation> Binary() =>
+        [.. from fused in Both from relu in Both from rule in Enumerable.Range(0, 4) from operation in Enum.GetValues<BinaryOperation>() select (fused, relu, rule, operation)];
 
-    [Theory, MemberData(nameof(Additions))]
-    public void Adding_equals_the_reference(bool fused, bool relu, int rule)
+    [Theory, MemberData(nameof(Binary))]
+    public void Sums_and_products_equal_the_reference(bool fused, bool relu, int rule, BinaryOperation operation)
     {
         var random = new Random(36);
         foreach (int length in Lengths)
@@ -131,9 +132,12 @@ public class ElementwiseKernelTests
                 if (draw < 3)
                     output = new QuantizeRule(x.Scales[0] * (0.3f + random.NextSingle() * 3), output.ZeroPoint, output.DType, output.Divides, output.Compat);
                 if (draw < 3)
-                    y = new QParams(x.Scales[0] * (0.3f + random.NextSingle() * 2), y.ZeroPoints[0], y.DType);
-                AddRule add = new(x, y, output, fused, relu);
-                CheckPairs(random, length, (a, b, z) => ReferenceAdd.Run(a, b, z, add), (a, b, z) => VectorAdd.Run(a, b, z, add), $"{x} + {y} -> {output.Scale:R} {output.ZeroPoint} {output.DType}");
+                    y = new QParams((operation == BinaryOperation.Add ? x.Scales[0] : 0.02f) * (0.3f + random.NextSingle() * 2), y.ZeroPoints[0], y.DType);
+                // All of one scale but the result's, which is twice that: every other sum is a tie, where a division decides.
+                if (draw == 0)
+                    (y, output) = (new QParams(x.Scales[0], y.ZeroPoints[0], y.DType), new QuantizeRule(2 * x.Scales[0], output.ZeroPoint, output.DType, output.Divides, output.Compat));
+                BinaryRule add = new(x, y, output, fused, relu, operation);
+                CheckPairs(random, length, (a, b, z) => ReferenceBinary.Run(a, b, z, add), (a, b, z) => VectorBinary.Run(a, b, z, add), $"{x} {operation} {y} -> {output.Scale:R} {output.ZeroPoint} {output.DType}");
             }
         }
     }
@@ -233,7 +237,7 @@ public class ElementwiseKernelTests
         float[] x = Reals(random, length, 0.02f);
         var rule = new QuantizeRule(0.02f, 77, QDType.QUInt8);
         byte[] table = Bytes(random, 256);
-        AddRule add = new(new QParams(0.02f, 77, QDType.QUInt8), new QParams(0.03f, 7, QDType.QUInt8), rule, fused: true, relu: true);
+        BinaryRule add = new(new QParams(0.02f, 77, QDType.QUInt8), new QParams(0.03f, 7, QDType.QUInt8), rule, fused: true, relu: true);
         int before = KernelThreads.Count;
         List<byte[]> results = [];
         try
@@ -245,7 +249,7 @@ public class ElementwiseKernelTests
                 float[] real = new float[length];
                 QuantizeKernel.Run(x, q, rule);
                 TableKernel.Run(q, looked, table);
-                AddKernel.Run(q, looked, sum, add);
+                BinaryKernel.Run(q, looked, sum, add);
                 DequantizeKernel.Run(sum, QDType.QUInt8, real, 0.02f, 77);
                 results.Add([.. sum, .. System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(real)]);
             }
@@ -265,7 +269,7 @@ public class ElementwiseKernelTests
         float[] x = new float[1000];
         byte[] q = new byte[1000], z = new byte[1000], table = new byte[256];
         var rule = new QuantizeRule(0.02f, 77, QDType.QUInt8);
-        AddRule add = new(new QParams(0.02f, 77, QDType.QUInt8), new QParams(0.03f, 7, QDType.QUInt8), rule, fused: true, relu: true);
+        BinaryRule add = new(new QParams(0.02f, 77, QDType.QUInt8), new QParams(0.03f, 7, QDType.QUInt8), rule, fused: true, relu: true);
         Call();
         long before = GC.GetAllocatedBytesForCurrentThread();
         Call();
@@ -275,7 +279,7 @@ public class ElementwiseKernelTests
         {
             QuantizeKernel.Run(x, q, rule);
             TableKernel.Run(q, z, table);
-            AddKernel.Run(q, z, z, add);
+            BinaryKernel.Run(q, z, z, add);
             ClampKernel.Run(z, z, 3, 200, QDType.QUInt8);
             DequantizeKernel.Run(z, QDType.QUInt8, x, 0.02f, 77);
         }

@@ -124,7 +124,7 @@ internal static class VectorGlobalAveragePool
     private static void Means(ReadOnlySpan<int> sums, Span<byte> y, in GlobalAverageRule rule)
     {
         if (rule.Output.Compat == QuantizeCompat.None && rule.Output.Divides)
-            Means<OnnxSteps>(sums, y, rule);
+            Means<DividingSteps>(sums, y, rule);
         else if (rule.Output.Compat == QuantizeCompat.None)
             Means<TorchSteps>(sums, y, rule);
         else
@@ -154,7 +154,7 @@ internal static class VectorGlobalAveragePool
         static Vector256<int> Steps(Vector256<int> sum, int offset, in GlobalAverageRule rule)
         {
             Vector256<float> mean = Vector256.ConvertToSingle(sum + Vector256.Create(offset)) * rule.Scale / Vector256.Create((float)rule.Area);
-            return TSteps.Steps(mean, Vector256.Create(TSteps.Factor(rule.Output)), Vector256.Create(rule.Output.ZeroPoint));
+            return TSteps.Steps(mean, Vector256.Create(TSteps.Factor(rule.Output)), Vector256.Create(rule.Output.Inverse), Vector256.Create(rule.Output.ZeroPoint));
         }
     }
 }

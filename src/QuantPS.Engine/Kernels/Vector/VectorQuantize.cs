@@ -18,8 +18,10 @@ internal static class VectorQuantize
     /// <param name="rule">8 bits.</param>
     public static void Run(ReadOnlySpan<float> x, Span<byte> y, in QuantizeRule rule)
     {
-        if (rule.Compat == QuantizeCompat.None && rule.Divides)
+        if (rule.Compat == QuantizeCompat.None && rule.Divides && OnnxSteps.Suits(rule))
             Run<OnnxSteps>(x, y, rule);
+        else if (rule.Compat == QuantizeCompat.None && rule.Divides)
+            Run<DividingSteps>(x, y, rule);
         else if (rule.Compat == QuantizeCompat.None)
             Run<TorchSteps>(x, y, rule);
         else if (rule.Compat == QuantizeCompat.Torch2PerTensor)
@@ -66,17 +68,17 @@ internal static class VectorQuantize
     {
         ref float from = ref MemoryMarshal.GetReference(x);
         ref byte to = ref MemoryMarshal.GetReference(y);
-        Vector512<float> factor = Vector512.Create(TSteps.Factor(rule));
+        Vector512<float> factor = Vector512.Create(TSteps.Factor(rule)), inverse = Vector512.Create(rule.Inverse);
         Vector512<int> zeroPoint = Vector512.Create(rule.ZeroPoint);
         var zero = new OutputZero(rule.ZeroPoint, rule.Min < 0);
         int i = 0;
         for (; i <= x.Length - Lanes.Wide; i += Lanes.Wide)
         {
             Prefetch(ref Unsafe.Add(ref from, i + Ahead));
-            Vector512<int> a = TSteps.Steps(Vector512.LoadUnsafe(ref from, (nuint)i), factor, zeroPoint);
-            Vector512<int> b = TSteps.Steps(Vector512.LoadUnsafe(ref from, (nuint)i + 16), factor, zeroPoint);
-            Vector512<int> c = TSteps.Steps(Vector512.LoadUnsafe(ref from, (nuint)i + 32), factor, zeroPoint);
-            Vector512<int> d = TSteps.Steps(Vector512.LoadUnsafe(ref from, (nuint)i + 48), factor, zeroPoint);
+            Vector512<int> a = TSteps.Steps(Vector512.LoadUnsafe(ref from, (nuint)i), factor, inverse, zeroPoint);
+            Vector512<int> b = TSteps.Steps(Vector512.LoadUnsafe(ref from, (nuint)i + 16), factor, inverse, zeroPoint);
+            Vector512<int> c = TSteps.Steps(Vector512.LoadUnsafe(ref from, (nuint)i + 32), factor, inverse, zeroPoint);
+            Vector512<int> d = TSteps.Steps(Vector512.LoadUnsafe(ref from, (nuint)i + 48), factor, inverse, zeroPoint);
             Lanes.Pack(a, b, c, d, zero).StoreUnsafe(ref to, (nuint)i);
         }
         return i;
@@ -97,16 +99,16 @@ internal static class VectorQuantize
     {
         ref float from = ref MemoryMarshal.GetReference(x);
         ref byte to = ref MemoryMarshal.GetReference(y);
-        Vector256<float> factor = Vector256.Create(TSteps.Factor(rule));
+        Vector256<float> factor = Vector256.Create(TSteps.Factor(rule)), inverse = Vector256.Create(rule.Inverse);
         Vector256<int> zeroPoint = Vector256.Create(rule.ZeroPoint);
         var zero = new OutputZero(rule.ZeroPoint, rule.Min < 0);
         int i = 0;
         for (; i <= x.Length - Lanes.Narrow; i += Lanes.Narrow)
         {
-            Vector256<int> a = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i), factor, zeroPoint);
-            Vector256<int> b = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i + 8), factor, zeroPoint);
-            Vector256<int> c = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i + 16), factor, zeroPoint);
-            Vector256<int> d = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i + 24), factor, zeroPoint);
+            Vector256<int> a = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i), factor, inverse, zeroPoint);
+            Vector256<int> b = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i + 8), factor, inverse, zeroPoint);
+            Vector256<int> c = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i + 16), factor, inverse, zeroPoint);
+            Vector256<int> d = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i + 24), factor, inverse, zeroPoint);
             Lanes.Pack(a, b, c, d, zero).StoreUnsafe(ref to, (nuint)i);
         }
         return i;
