@@ -1,5 +1,8 @@
+using QuantPS.Engine.Layers;
+using QuantPS.Engine.Numerics;
 using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Onnx.Operators;
 
@@ -9,6 +12,18 @@ public sealed class AveragePool : QuantOperator
     public override string OpType => "AveragePool";
 
     public override bool SharesInputQParams(NodeContext context) => true;
+
+    /// <summary>Where the file runs by ONNX's rule; PyTorch has several formulas, of which the graph does not tell the one.</summary>
+    public override Int8Step? CreateStep(StepContext context)
+    {
+        NodeProto node = context.Context.Node;
+        if (!context.OnnxRule || context.Inputs[0].DType != context.Output.DType || (node.GetInts("dilations") ?? []).Any(d => d != 1)
+            || Window.Of(node, node.GetInts("kernel_shape")!, context.Context.Types[node.Input[0]], out _) is not { Kernel.Length: <= 3 } w)
+            return null;
+        QuantizedAveragePool pool = new(new PoolGeometry(w.Kernel, w.Stride, w.PadBegin, null, node.GetInt("ceil_mode", 0) != 0, w.PadEnd),
+            node.GetInt("count_include_pad", 0) != 0, engine: EngineKind.OnnxRuntime, output: context.Output);
+        return inputs => pool.Run(inputs[0]);
+    }
 
     /// <summary>QLinearAveragePool knows no dilation, and its automatic padding is not the standard's.</summary>
     public override bool WriteIntegers(IntegerWriter writer) => writer.Node.GetString("auto_pad", "NOTSET") is "NOTSET" or "VALID"

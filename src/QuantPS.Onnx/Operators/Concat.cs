@@ -1,4 +1,5 @@
 using QuantPS.Engine.Layers;
+using QuantPS.Engine.Numerics;
 using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
@@ -14,9 +15,8 @@ public sealed class Concat : QuantOperator
 
     public override Int8Step? CreateStep(StepContext context)
     {
-        if (context.OnnxRule)
-            return null;
-        QuantizedConcat concat = new(context.Output, (int)context.Context.Node.GetInt("axis", 1), channelsLast: false);
+        QuantizedConcat concat = new(context.Output, (int)context.Context.Node.GetInt("axis", 1), channelsLast: false,
+            context.OnnxRule ? EngineKind.OnnxRuntime : EngineKind.X86);
         return inputs => concat.Run([.. inputs]);
     }
 

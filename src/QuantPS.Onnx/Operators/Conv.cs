@@ -33,12 +33,13 @@ public sealed class Conv : WeightOperator
 
     public override float[]? Bias(NodeContext context) => context.ConstantInput(2)?.ToFloats();
 
-    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
+    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, LayerBias bias, QParams input,
         QParams output, EngineKind engine, LayerOptions options)
     {
         Window w = Window.Of(context.Node, Kernel(context), context.Types[context.Node.Input[0]], out _)!;
         ConvGeometry geometry = new(w.Kernel, w.Stride, w.PadBegin, w.PadEnd, w.Dilation, checked((int)context.Node.GetInt("group", 1)));
-        return new QuantizedConv(weight, bias, geometry, input, output, engine, options);
+        return bias.Integers is { } integers ? QuantizedConv.FromIntegerBias(weight, integers, geometry, input, output, options)
+            : new QuantizedConv(weight, bias.Real, geometry, input, output, engine, options);
     }
 
     /// <summary>ONNX Runtime takes one zero point for all channels of a weight.</summary>

@@ -35,7 +35,7 @@ public sealed class ConvTranspose : WeightOperator
 
     /// <summary>PyTorch's layer, where the node says nothing that it cannot: no automatic or uneven padding, no given output
     /// size.</summary>
-    public override QuantizedWeightLayer? CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
+    public override QuantizedWeightLayer? CreateLayer(NodeContext context, QuantizedTensor weight, LayerBias bias, QParams input,
         QParams output, EngineKind engine, LayerOptions options)
     {
         int[] kernel = context.ConstantInput(1)!.Shape()[2..];
@@ -46,6 +46,6 @@ public sealed class ConvTranspose : WeightOperator
             return null;
         ConvTransposeGeometry geometry = new(kernel, context.Node.GetInts("strides"), begin, outputPadding, context.Node.GetInts("dilations"),
             checked((int)context.Node.GetInt("group", 1)));
-        return new QuantizedConvTranspose(weight, bias, geometry, input, output, engine, options);
+        return new QuantizedConvTranspose(weight, bias.Real, geometry, input, output, engine, options);
     }
 }

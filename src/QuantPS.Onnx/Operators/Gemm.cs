@@ -45,9 +45,10 @@ public sealed class Gemm : WeightOperator
         return bias is [float one] && channels > 1 ? [.. Enumerable.Repeat(one, channels)] : bias;
     }
 
-    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
+    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, LayerBias bias, QParams input,
         QParams output, EngineKind engine, LayerOptions options) =>
-        new QuantizedLinear(weight, bias, input, output, engine, options);
+        bias.Integers is { } integers ? QuantizedLinear.FromIntegerBias(weight, integers, input, output, options)
+            : new QuantizedLinear(weight, bias.Real, input, output, engine, options);
 
     /// <summary>QGemm takes a missing bias as an empty name.</summary>
     public override bool WriteIntegers(IntegerWriter writer) => writer.Weight(1).HasOneZeroPoint

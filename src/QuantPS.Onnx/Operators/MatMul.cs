@@ -33,7 +33,7 @@ public sealed class MatMul : WeightOperator
         if (context.Graph.OnlyConsumer(context.Node.Output[0]) is not NodeProto add || !add.Is("Add"))
             return null;
         int channels = context.ConstantInput(1)!.Shape()[1];
-        TensorProto? bias = BiasOf(context.Graph, add, context.Node.Output[0]);
+        TensorProto? bias = BiasOf(context, add);
         // Leading dimensions of size 1 change nothing as long as the product has as many.
         return bias is not null && bias.Type() == TensorProto.Types.DataType.Float && bias.Dims.Count > 0 && bias.Dims[^1] == channels
             && bias.Count() == channels && bias.Dims.Count <= context.Types[context.Node.Output[0]]?.Rank ? add : null;
@@ -42,11 +42,12 @@ public sealed class MatMul : WeightOperator
     public override Tensor Weight(NodeContext context) => MatrixWeight.OutputsFirst(context.ConstantInput(1)!, transposed: true);
 
     public override float[]? Bias(NodeContext context) =>
-        context.BiasAdd is NodeProto add ? BiasOf(context.Graph, add, context.Node.Output[0])!.ToFloats() : null;
+        context.BiasAdd is NodeProto add ? BiasOf(context, add)!.ToFloats() : null;
 
-    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
+    public override QuantizedWeightLayer CreateLayer(NodeContext context, QuantizedTensor weight, LayerBias bias, QParams input,
         QParams output, EngineKind engine, LayerOptions options) =>
-        new QuantizedLinear(weight, bias, input, output, engine, options);
+        bias.Integers is { } integers ? QuantizedLinear.FromIntegerBias(weight, integers, input, output, options)
+            : new QuantizedLinear(weight, bias.Real, input, output, engine, options);
 
     /// <summary>QLinearMatMul has no bias. With one, ONNX Runtime's MatMulIntegerToFloat adds it to the exact sums, and the result is
     /// quantized after that.</summary>
@@ -63,6 +64,9 @@ public sealed class MatMul : WeightOperator
         return writer.WriteFloat("MatMulIntegerToFloat", IntegerWriter.Microsoft, [a[0], b[0], a[1], b[1], a[2], b[2], writer.RealBias()]);
     }
 
-    private static TensorProto? BiasOf(GraphIndex graph, NodeProto add, string product) =>
-        graph.ConstantInput(add, GraphIndex.Input(add, 0) == product ? 1 : 0);
+    private static TensorProto? BiasOf(NodeContext context, NodeProto add) => context.Constant(BiasName(context, add));
+
+    /// <summary>What an Add behind the product puts on top.</summary>
+    internal static string BiasName(NodeContext context, NodeProto add) =>
+        GraphIndex.Input(add, GraphIndex.Input(add, 0) == context.Node.Output[0] ? 1 : 0);
 }

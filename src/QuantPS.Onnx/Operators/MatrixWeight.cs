@@ -1,3 +1,4 @@
+using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
@@ -19,6 +20,17 @@ internal static class MatrixWeight
         Tensor t = new(columns, rows) { Name = w.Name };
         Transpose<float>(w.Span, t.Span, rows, columns);
         return t;
+    }
+
+    /// <summary>An 8-bit matrix [in, out] as [out, in], or the other way round.</summary>
+    public static QuantizedTensor Transposed(QuantizedTensor weight)
+    {
+        QParams p = weight.QParams;
+        (int rows, int columns) = (weight.Dims[0], weight.Dims[1]);
+        QuantizedTensor turned = QuantizedTensor.Allocate([columns, rows],
+            p.IsPerChannel ? new QParams(p.Scales.ToArray(), p.ZeroPoints.ToArray(), p.DType, p.Scheme, 1 - p.Axis) : p);
+        Transpose<byte>(weight.Bytes, turned.Bytes, rows, columns);
+        return turned;
     }
 
     /// <summary>Writes a [rows, columns] matrix as [columns, rows].</summary>

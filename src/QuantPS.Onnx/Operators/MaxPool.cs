@@ -1,6 +1,6 @@
-using QuantPS.Engine.Kernels;
-using QuantPS.Engine.Tensors;
+using QuantPS.Engine.Layers;
 using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Onnx.Operators;
 
@@ -21,32 +21,9 @@ public sealed class MaxPool : DataMovement
 
     public override Int8Step? CreateStep(StepContext context)
     {
-        Window given = Window.Of(context.Context.Node, context.Context.Node.GetInts("kernel_shape")!,
-            context.Context.Types[context.Context.Node.Input[0]], out _)!;
-        bool ceil = context.Context.Node.GetInt("ceil_mode", 0) != 0;
-        bool line = given.Kernel.Length == 1;
-        // A line is an image of height 1.
-        Window w = line
-            ? new Window([1, given.Kernel[0]], [1, given.Stride[0]], [1, given.Dilation[0]], [0, given.PadBegin[0]], [0, given.PadEnd[0]])
-            : given;
-        return inputs =>
-        {
-            QuantizedTensor x = inputs[0];
-            int height = line ? 1 : x.Dims[2], width = x.Dims[^1];
-            int outHeight = OutputSize(w, 0, height, ceil), outWidth = OutputSize(w, 1, width, ceil);
-            int[] shape = line ? [x.Dims[0], x.Dims[1], outWidth] : [x.Dims[0], x.Dims[1], outHeight, outWidth];
-            QuantizedTensor y = QuantizedTensor.Allocate(shape, x.QParams);
-            PoolShape windows = PoolShape.Of([height, width], [outHeight, outWidth], w.Kernel, w.Stride, w.PadBegin, w.Dilation);
-            MaxPoolKernel.Run(x.Memory, y.Memory, x.Dims[0], x.Dims[1], windows, x.DType, KernelLayout.Contiguous);
-            return y;
-        };
-    }
-
-    private static int OutputSize(Window w, int d, int size, bool ceil)
-    {
-        int room = size + w.PadBegin[d] + w.PadEnd[d] - w.Dilation[d] * (w.Kernel[d] - 1) - 1;
-        int output = (ceil ? (room + w.Stride[d] - 1) / w.Stride[d] : room / w.Stride[d]) + 1;
-        // A window that begins behind the image and its front padding does not count.
-        return ceil && (output - 1) * w.Stride[d] >= size + w.PadBegin[d] ? output - 1 : output;
+        NodeProto node = context.Context.Node;
+        Window w = Window.Of(node, node.GetInts("kernel_shape")!, context.Context.Types[node.Input[0]], out _)!;
+        QuantizedMaxPool pool = new(new PoolGeometry(w.Kernel, w.Stride, w.PadBegin, w.Dilation, node.GetInt("ceil_mode", 0) != 0, w.PadEnd));
+        return inputs => pool.Run(inputs[0]);
     }
 }

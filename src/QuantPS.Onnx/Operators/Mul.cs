@@ -1,4 +1,5 @@
 using QuantPS.Engine.Layers;
+using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model.Proto;
@@ -16,9 +17,7 @@ public sealed class Mul : QuantOperator
 
     public override Int8Step? CreateStep(StepContext context)
     {
-        if (context.OnnxRule)
-            return null;
-        QuantizedMul mul = new(context.Output, options: new LayerOptions { Relu = context.Range.IsRelu });
+        QuantizedMul mul = new(context.Output, context.OnnxRule ? EngineKind.OnnxRuntime : EngineKind.X86, new LayerOptions { Relu = context.Range.IsRelu });
         return inputs =>
         {
             QuantizedTensor product = mul.Run(inputs[0], inputs[1]);

@@ -15,9 +15,15 @@ public sealed record NodeContext(GraphIndex Graph, NodeProto Node, ValueTypes Ty
     /// <summary>The Add of a constant that became the bias of a MatMul; null otherwise.</summary>
     public NodeProto? BiasAdd { get; init; }
 
+    /// <summary>In a graph that already is quantized, the float constant behind a dequantized value, or null.</summary>
+    public Func<string, TensorProto?>? Dequantized { get; init; }
+
     public string Name => GraphIndex.DisplayName(Node);
 
-    public TensorProto? ConstantInput(int index) => Graph.ConstantInput(Node, index);
+    public TensorProto? ConstantInput(int index) => Constant(GraphIndex.Input(Node, index));
+
+    /// <summary>The constant behind a value, or null.</summary>
+    public TensorProto? Constant(string value) => Dequantized?.Invoke(value) ?? Graph.Constant(value);
 }
 
 /// <summary>What an operator needs to make its int8 form.</summary>
@@ -84,6 +90,15 @@ public abstract class QuantOperator
     public virtual bool WriteIntegers(IntegerWriter writer) => false;
 }
 
+/// <summary>A layer's bias: float32, as a float model has it, or int32 in steps of input scale x weight scale, as a quantized file has it; or
+/// none.</summary>
+/// <param name="Real">A value per output channel; null without.</param>
+/// <param name="Integers">Taken as they are, with ONNX Runtime's arithmetic; null without.</param>
+public readonly record struct LayerBias(float[]? Real, int[]? Integers = null)
+{
+    public static implicit operator LayerBias(float[]? real) => new(real);
+}
+
 /// <summary>What quantization has to know of an operator that carries weights: these are what a model is quantized for.</summary>
 public abstract class WeightOperator : QuantOperator
 {
@@ -98,7 +113,7 @@ public abstract class WeightOperator : QuantOperator
     public abstract float[]? Bias(NodeContext context);
 
     /// <summary>Makes the quantized layer; null where the engine has none.</summary>
-    public abstract QuantizedWeightLayer? CreateLayer(NodeContext context, QuantizedTensor weight, float[]? bias, QParams input,
+    public abstract QuantizedWeightLayer? CreateLayer(NodeContext context, QuantizedTensor weight, LayerBias bias, QParams input,
         QParams output, EngineKind engine, LayerOptions options);
 
     /// <summary>The weight has one scale even where weights are per channel.</summary>

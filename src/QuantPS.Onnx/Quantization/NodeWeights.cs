@@ -35,7 +35,7 @@ internal static class NodeWeights
             Tensor real = context.ConstantInput(place.Index)!.ToTensor();
             QuantizedTensor weight = layer is null
                 ? Quantize(real, place.Axis, GraphIndex.Input(context.Node, place.Index), op, rules, config, options)
-                : InFileLayout(layer.Weight, ((WeightOperator)op).WeightIsTransposed(context.Node));
+                : ((WeightOperator)op).WeightIsTransposed(context.Node) ? MatrixWeight.Transposed(layer.Weight) : layer.Weight;
             if (bias is not null && options is { AdjustWeightScale: true, QuantizeBias: true })
                 weight = WidenedForBias(weight, place.Axis, bias, input!.Scales[0], context.Name, notes);
             made[place.Index] = last = weight;
@@ -62,18 +62,6 @@ internal static class NodeWeights
         TensorOverride? forced = options.Tensors.GetValueOrDefault(name);
         QParams parameters = rules.OfConstant(real, spec, forced);
         return ModelQuantizer.Quantize(real, parameters, config.Backend, forced is null ? spec.Range : null);
-    }
-
-    private static QuantizedTensor InFileLayout(QuantizedTensor weight, bool transposed)
-    {
-        if (!transposed)
-            return weight;
-        QParams p = weight.QParams;
-        (int rows, int columns) = (weight.Dims[0], weight.Dims[1]);
-        QuantizedTensor turned = QuantizedTensor.Allocate([columns, rows],
-            p.IsPerChannel ? new QParams(p.Scales.ToArray(), p.ZeroPoints.ToArray(), p.DType, p.Scheme, 1 - p.Axis) : p);
-        MatrixWeight.Transpose<byte>(weight.Bytes, turned.Bytes, rows, columns);
-        return turned;
     }
 
     /// <summary>int32 at input scale x weight scale, rounded half to even in double, as ONNX Runtime's own tool does.</summary>

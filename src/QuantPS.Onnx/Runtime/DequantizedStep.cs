@@ -17,8 +17,8 @@ internal sealed class DequantizedStep : PlanStep
     private readonly PlannedNode node;
     private readonly FloatIsland island;
     private readonly Dictionary<string, QParams> activations = new(StringComparer.Ordinal);
-    // Names in the island and in the graph.
-    private readonly (string From, string To)[] results;
+    // Names in the island and in the graph, and where the island gives them.
+    private readonly (string To, int At)[] results;
 
     public DequantizedStep(QuantizedGraph graph, QuantizedNode quantized, SessionSettings? settings)
     {
@@ -36,9 +36,9 @@ internal sealed class DequantizedStep : PlanStep
                 bias is null ? weight.Shape : graph.Float.Graph.Constant(name)!.Shape());
         }
         NodeProto last = node.BiasAdd ?? node.Node;
-        results = [.. last.Output.Select((o, i) => (o, i == 0 ? node.Output : o)).Where(r => r.o.Length > 0)];
         island = new FloatIsland(graph.Float, graph.Plan.Types, node.BiasAdd is null ? [node.Node] : [node.Node, last], last.Output.Contains,
             v => constants.GetValueOrDefault(v) ?? graph.Float.Graph.Constant(v), settings);
+        results = [.. last.Output.Select((o, i) => (i == 0 ? node.Output : o, Array.IndexOf([.. island.Outputs], o))).Where(r => r.Item2 >= 0)];
         Inputs = island.Inputs;
         Outputs = [.. results.Select(r => r.To)];
     }
@@ -47,21 +47,23 @@ internal sealed class DequantizedStep : PlanStep
 
     public override IReadOnlyList<string> Outputs { get; }
 
-    public override void Run(Dictionary<string, GraphValue> values)
+    public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs)
     {
-        Dictionary<string, GraphValue> own = new(StringComparer.Ordinal);
-        foreach (string input in Inputs)
+        var own = new GraphValue[inputs.Length];
+        for (int i = 0; i < own.Length; i++)
         {
-            own[input] = activations.TryGetValue(input, out QParams? seen)
-                ? new GraphValue(QuantizedStep.Integers(graph, values[input], input, seen)) : values[input];
+            own[i] = activations.TryGetValue(Inputs[i], out QParams? seen)
+                ? new GraphValue(QuantizedStep.Integers(graph, inputs[i], Inputs[i], seen)) : inputs[i];
         }
-        island.Run(own);
-        foreach ((string from, string to) in results)
+        var given = new GraphValue?[island.Outputs.Count];
+        island.Run(own, given);
+        for (int r = 0; r < results.Length; r++)
         {
-            GraphValue made = own[from];
+            (string to, int at) = results[r];
+            GraphValue made = given[at]!;
             if (!node.Outputs.Contains(to))
             {
-                values[to] = made;
+                outputs[r] = made;
                 continue;
             }
             Tensor real = made.Real();
@@ -71,7 +73,7 @@ internal sealed class DequantizedStep : PlanStep
                 foreach (ref float v in real.Span)
                     v = MathF.Min(MathF.Max(v, node.Range.Low), node.Range.High);
             }
-            values[to] = new GraphValue(Quantizer.Quantize(real, graph.QParamsOf(to)!, graph.OnnxRule));
+            outputs[r] = new GraphValue(Quantizer.Quantize(real, graph.QParamsOf(to)!, graph.OnnxRule));
         }
     }
 

@@ -52,15 +52,21 @@ internal sealed class FloatIsland : PlanStep
 
     public override IReadOnlyList<string> Outputs { get; }
 
-    public override void Run(Dictionary<string, GraphValue> values)
+    public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs)
     {
         List<OrtValue> owned = [];
         try
         {
-            OrtValue[] given = [.. Inputs.Select(i => values[i].ToOrt(owned))];
+            var given = new OrtValue[inputs.Length];
+            for (int i = 0; i < given.Length; i++)
+                given[i] = inputs[i].ToOrt(owned);
             // Not disposed as a collection: that would free the values that stay.
-            foreach ((string name, OrtValue result) in Outputs.Zip(session.RunValues(Inputs, given, Outputs)))
-                values[name] = GraphValue.TakeOrt(result, name);
+            int at = 0;
+            foreach (OrtValue result in session.RunValues(Inputs, given, Outputs))
+            {
+                outputs[at] = GraphValue.TakeOrt(result, Outputs[at]);
+                at++;
+            }
         }
         finally
         {

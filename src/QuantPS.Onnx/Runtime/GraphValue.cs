@@ -8,23 +8,29 @@ using Tensor = QuantPS.Engine.Tensors.Tensor;
 namespace QuantPS.Onnx.Runtime;
 
 /// <summary>A value while a plan runs. Real numbers: as floats, as integers with their parameters, or both once somebody asked. Or integers
-/// as the graph types them (<see cref="Typed"/>). Or
-/// a value of ONNX Runtime's that is none of these (int64 shapes, masks, float16): <see cref="Native"/>.</summary>
+/// as the graph types them (<see cref="Typed"/>), to which a fused layer gives a meaning (<see cref="Meant"/>). Or a value of ONNX Runtime's
+/// that is none of these (int64 shapes, masks, float16): <see cref="Native"/>.</summary>
 internal sealed class GraphValue : IDisposable
 {
     private Tensor? real;
     private QuantizedTensor? integers;
+    private IntegerTensor? typed;
+
+    // Integers for the graph that have parameters all the same: those of the layer that made them or first took them.
+    private QuantizedTensor? meant;
 
     public GraphValue(Tensor tensor) => real = tensor;
 
     public GraphValue(QuantizedTensor tensor) => integers = tensor;
 
-    public GraphValue(IntegerTensor tensor) => Typed = tensor;
+    public GraphValue(IntegerTensor tensor) => typed = tensor;
 
     private GraphValue(OrtValue value) => Native = value;
 
-    /// <summary>Integers without parameters; null when it is something else.</summary>
-    public IntegerTensor? Typed { get; }
+    private GraphValue(QuantizedTensor tensor, IntegerTensor? row) => (meant, typed) = (tensor, row);
+
+    /// <summary>Integers without parameters, row-major; null when it is something else.</summary>
+    public IntegerTensor? Typed => typed ??= meant is null ? null : IntegerTensor.Of(meant);
 
     /// <summary>A value that only float islands understand; null otherwise.</summary>
     public OrtValue? Native { get; }
@@ -36,7 +42,18 @@ internal sealed class GraphValue : IDisposable
     public bool HasIntegers => integers is not null;
 
     /// <summary>The integers if it exists as such.</summary>
-    public QuantizedTensor? IntegersIfAny => integers;
+    public QuantizedTensor? IntegersIfAny => integers ?? meant;
+
+    /// <summary>Integers as the graph types them, in whatever layout a layer left them.</summary>
+    public static GraphValue FromLayer(QuantizedTensor tensor) => new(tensor, null);
+
+    /// <summary>The graph's integers under the parameters that their reader names.</summary>
+    public QuantizedTensor Meant(QParams qparams)
+    {
+        meant ??= new QuantizedTensor(typed!.Shape, typed.Memory, qparams);
+        QParams own = meant.QParams;
+        return own.Scales[0] == qparams.Scales[0] && own.ZeroPoints[0] == qparams.ZeroPoints[0] ? meant : meant.With(qparams);
+    }
 
     /// <summary>The integers; quantized with the value's parameters when it came as float.</summary>
     public QuantizedTensor Integers(QParams qparams, bool onnxRule) => integers ??= Quantizer.Quantize(real!, qparams, onnxRule);

@@ -24,7 +24,7 @@ public sealed class Int8Plan : IDisposable
     public Int8Plan(QuantizedGraph graph, SessionSettings? settings = null)
     {
         this.graph = graph;
-        steps = new StepSequence(Schedule(settings), graph.Float.Graph.Outputs.Select(o => o.Name));
+        steps = new StepSequence(Schedule(settings), Inputs.Types.Select(t => t.Name), graph.Float.Graph.Outputs.Select(o => o.Name));
     }
 
     /// <summary>What the model takes.</summary>
@@ -45,36 +45,30 @@ public sealed class Int8Plan : IDisposable
     {
         Inputs.Check(inputs);
         string? source = inputs.Values.FirstOrDefault()?.Source;
-        Dictionary<string, GraphValue> values = new(StringComparer.Ordinal);
         Dictionary<string, QuantizedTensor> integers = new(StringComparer.Ordinal);
         Dictionary<string, Tensor> captured = new(StringComparer.Ordinal);
         if (!pools.TryTake(out ActivationPool? pool))
             pool = new ActivationPool();
         ActivationPool.Scope scope = pool.Use();
+        using StepSequence.Values values = steps.Begin(Inputs.Types.Select(t => KeyValuePair.Create(t.Name, InputValues.Create(inputs[t.Name], t))));
         try
         {
             foreach (Execution.ValueType input in Inputs.Types)
-            {
-                values[input.Name] = InputValues.Create(inputs[input.Name], input);
-                Capture(input.Name);
-            }
+                Capture(input.Name, values.Find(input.Name)!);
             // Captured values are the caller's.
-            steps.Run(values, Capture, capture is null ? pool : null);
+            values.Run(capture is null ? null : Capture, capture is null ? pool : null);
             return new PlanResult(graph.Float.Graph.Outputs.ToDictionary(o => o.Name, o => Output(o.Name)), integers, captured);
         }
         finally
         {
             scope.Dispose();
             pools.Add(pool);
-            foreach (GraphValue value in values.Values)
-                value.Dispose();
         }
 
-        void Capture(string name)
+        void Capture(string name, GraphValue value)
         {
-            if (capture is null || !capture.Contains(name) || !values[name].IsReal)
+            if (capture is null || !capture.Contains(name) || !value.IsReal)
                 return;
-            GraphValue value = values[name];
             if (value.HasIntegers)
                 integers[name] = value.Integers(graph.QParamsOf(name)!, graph.OnnxRule);
             captured[name] = value.Real();
@@ -83,9 +77,9 @@ public sealed class Int8Plan : IDisposable
         Tensor Output(string name)
         {
             TensorProto? constant = graph.Float.Graph.Constant(name);
-            if (constant is null && !values[name].IsReal)
+            if (constant is null && !values.Find(name)!.IsReal)
                 throw new QuantException(ErrorIds.UnsupportedDType, $"The output '{name}' is not a float32 tensor.", name);
-            Tensor t = constant?.ToTensor() ?? values[name].Real();
+            Tensor t = constant?.ToTensor() ?? values.Find(name)!.Real();
             return new Tensor(t.Shape, t.Memory) { Name = name, Source = source };
         }
     }

@@ -7,8 +7,9 @@ namespace QuantPS.Onnx.Runtime;
 internal sealed class IntegerStep : PlanStep
 {
     private readonly IntegerKernel kernel;
-    private readonly string[] names, results;
     private readonly GraphValue?[] constants;
+    // Where a computed input is among the step's inputs, and a result among its outputs; -1 for any other.
+    private readonly int[] computed, kept;
 
     /// <param name="node">The node.</param>
     /// <param name="kernel">The node made ready to run.</param>
@@ -16,27 +17,28 @@ internal sealed class IntegerStep : PlanStep
     public IntegerStep(NodeProto node, IntegerKernel kernel, Func<string, GraphValue?> constant)
     {
         this.kernel = kernel;
-        names = [.. node.Input];
-        results = [.. node.Output];
+        string[] names = [.. node.Input], results = [.. node.Output];
         constants = [.. names.Select(n => n.Length == 0 ? null : constant(n))];
         Inputs = [.. names.Where((n, i) => n.Length > 0 && constants[i] is null).Distinct()];
         Outputs = [.. results.Where(r => r.Length > 0)];
+        computed = [.. names.Select((n, i) => constants[i] is null && n.Length > 0 ? Array.IndexOf([.. Inputs], n) : -1)];
+        kept = [.. results.Select(r => r.Length > 0 ? Array.IndexOf([.. Outputs], r) : -1)];
     }
 
     public override IReadOnlyList<string> Inputs { get; }
 
     public override IReadOnlyList<string> Outputs { get; }
 
-    public override void Run(Dictionary<string, GraphValue> values)
+    public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs)
     {
-        var inputs = new GraphValue?[names.Length];
-        for (int i = 0; i < inputs.Length; i++)
-            inputs[i] = constants[i] ?? (names[i].Length == 0 ? null : values[names[i]]);
-        GraphValue[] made = kernel(inputs);
-        for (int i = 0; i < results.Length; i++)
+        var all = new GraphValue?[constants.Length];
+        for (int i = 0; i < all.Length; i++)
+            all[i] = computed[i] >= 0 ? inputs[computed[i]] : constants[i];
+        GraphValue[] made = kernel(all);
+        for (int i = 0; i < kept.Length; i++)
         {
-            if (results[i].Length > 0)
-                values[results[i]] = made[i];
+            if (kept[i] >= 0)
+                outputs[kept[i]] = made[i];
         }
     }
 }

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Model;
@@ -96,6 +97,10 @@ internal sealed class IntegerTensor
     }
 
     public TensorProto ToProto(string name) => TensorProtos.Create(name, Type, ToStored().Span, Shape);
+
+    /// <summary>The integers of an 8-bit tensor (not copied).</summary>
+    public static IntegerTensor Of(QuantizedTensor tensor) =>
+        new(tensor.DType == QDType.QInt8 ? DataType.Int8 : DataType.Uint8, tensor.Shape, tensor.Memory);
 
     /// <summary>A float32 tensor whose values are integers of the type; null when one of them is not.</summary>
     public static IntegerTensor? FromTensor(Tensor tensor, DataType type)

@@ -1,41 +1,39 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 using QuantPS.Onnx.Operators.Integer;
-using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
+using QuantPS.Onnx.Runtime.Fusion;
 
 namespace QuantPS.Onnx.Runtime;
 
-/// <summary>A model as it came from a file, made ready to run: ONNX's integer operators (QDQ and QOperator form) by this module's engine, runs of all
-/// other nodes by ONNX Runtime.</summary>
-/// <remarks>Every node is run as the standard defines it, one after the other. ONNX Runtime instead fuses DequantizeLinear, Conv, QuantizeLinear into a
-/// QLinearConv; the results may then differ by one step. Integer nodes over constants are computed once, when the plan is made. Runs from
-/// any thread.</remarks>
+/// <summary>A model as it came from a file, made ready to run: its layers of integers (QDQ and QOperator form) by this module's kernels, what is left of
+/// ONNX's integer operators by this module's engine, runs of all other nodes by ONNX Runtime.</summary>
+/// <remarks>As in ONNX Runtime, DequantizeLinear, an operator and QuantizeLinear become one layer, whose sums are exact integers; node by node, as the
+/// standard defines them, the sums are float32. Integer nodes over constants are computed once, when the plan is made. Runs from any thread.</remarks>
 public sealed class ModelPlan : IDisposable
 {
     private readonly OnnxModel model;
     private readonly StepSequence steps;
-    private readonly Dictionary<string, GraphValue> constants = new(StringComparer.Ordinal);
+    private readonly ConstantValues constants;
+    private readonly ConcurrentBag<ActivationPool> pools = [];
 
     /// <param name="model">The model. It must not be changed afterwards.</param>
     /// <param name="settings">How to run the parts for ONNX Runtime.</param>
+    /// <param name="fuse">Make layers of nodes that belong together; otherwise every node is run by itself.</param>
     /// <exception cref="QuantException">InvalidModel, UnsupportedOperator, ShapeMismatch (among constants).</exception>
-    public ModelPlan(OnnxModel model, SessionSettings? settings = null)
+    public ModelPlan(OnnxModel model, SessionSettings? settings = null, bool fuse = true)
     {
         this.model = model;
         ValueTypes types = ValueTypes.Infer(model);
         Inputs = types.Inputs;
-        steps = new StepSequence(Schedule(types, settings), model.Graph.Outputs.Select(o => o.Name));
+        constants = new ConstantValues(model, types);
+        steps = new StepSequence(Schedule(types, settings, fuse), Inputs.Types.Select(t => t.Name), model.Graph.Outputs.Select(o => o.Name));
         // The steps have the other constants that they need.
-        foreach (string name in constants.Keys.Concat(model.Graph.Outputs.Select(o => o.Name)).ToArray())
-        {
-            if (!model.Graph.IsOutput(name))
-                constants.Remove(name);
-            else
-                ConstantOf(name);
-        }
+        constants.Keep([.. model.Graph.Outputs.Select(o => o.Name).Where(constants.Has)]);
     }
 
     /// <summary>What the model takes.</summary>
@@ -44,11 +42,15 @@ public sealed class ModelPlan : IDisposable
     /// <summary>How many runs of nodes there are on ONNX Runtime.</summary>
     public int FloatIslandCount => steps.FloatIslandCount;
 
-    /// <summary>Nodes that this module's engine runs, constant ones included.</summary>
+    /// <summary>Nodes that this module's engine runs, constant ones and those that became part of a layer included.</summary>
     public int IntegerNodeCount { get; private set; }
 
     /// <summary>True when the model has nodes that this plan may run itself; otherwise it would hand everything to ONNX Runtime.</summary>
-    public static bool Suits(OnnxModel model) => model.Graph.Nodes.Any(n => IntegerOperatorRegistry.Find(n) is not null);
+    public static bool Suits(OnnxModel model) =>
+        model.Graph.Nodes.Any(n => IntegerOperatorRegistry.Find(n) is not null || QLinearForm.Find(n) is not null);
+
+    /// <summary>What it does, in running order.</summary>
+    internal IEnumerable<PlanStep> Steps => steps.Steps;
 
     /// <summary>Runs a model with a single input; a sample (one dimension less) becomes a batch of one.</summary>
     public IReadOnlyDictionary<string, object> Run(Tensor input) => Run(Inputs.Named(input));
@@ -68,77 +70,103 @@ public sealed class ModelPlan : IDisposable
 
     public void Dispose() => steps.Dispose();
 
-    /// <summary>Runs on values of any type; they are disposed, as are the outputs once <paramref name="use"/> is done with them.</summary>
-    internal TResult RunValues<TResult>(Dictionary<string, GraphValue> values, Func<Func<string, GraphValue>, TResult> use)
+    /// <summary>How long each step of a run takes, in microseconds.</summary>
+    internal List<(string Step, double Us)> Time(Tensor input)
     {
+        List<(string, double)> times = [];
+        Dictionary<string, PlanStep> last = steps.Steps.ToDictionary(s => s.Outputs[^1]);
+        long start = 0;
+        if (!pools.TryTake(out ActivationPool? pool))
+            pool = new ActivationPool();
+        using (pool.Use())
+        {
+            using StepSequence.Values values = steps.Begin([KeyValuePair.Create(Inputs.Types[0].Name, InputValues.Create(input, Inputs.Types[0]))]);
+            start = Stopwatch.GetTimestamp();
+            values.Run((name, _) =>
+            {
+                if (!last.TryGetValue(name, out PlanStep? step))
+                    return;
+                long now = Stopwatch.GetTimestamp();
+                times.Add((step.Description, Stopwatch.GetElapsedTime(start, now).TotalMicroseconds));
+                start = Stopwatch.GetTimestamp();
+            }, pool);
+        }
+        pools.Add(pool);
+        return times;
+    }
+
+    /// <summary>Runs on values of any type; they are disposed, as are the outputs once <paramref name="use"/> is done with them.</summary>
+    internal TResult RunValues<TResult>(Dictionary<string, GraphValue> given, Func<Func<string, GraphValue>, TResult> use)
+    {
+        if (!pools.TryTake(out ActivationPool? pool))
+            pool = new ActivationPool();
+        ActivationPool.Scope scope = pool.Use();
+        using StepSequence.Values values = steps.Begin(given);
         try
         {
-            steps.Run(values);
-            return use(name => values.GetValueOrDefault(name) ?? constants[name]);
+            values.Run(pool: pool);
+            return use(name => values.Find(name) ?? constants.Find(name)!);
         }
         finally
         {
-            foreach (GraphValue value in values.Values)
-                value.Dispose();
+            scope.Dispose();
+            pools.Add(pool);
         }
     }
 
-    private List<PlanStep> Schedule(ValueTypes types, SessionSettings? settings)
+    private List<PlanStep> Schedule(ValueTypes types, SessionSettings? settings, bool fuse)
     {
         GraphIndex index = model.Graph;
-        Dictionary<NodeProto, IntegerStep> ours = new(ReferenceEqualityComparer.Instance);
-        List<NodeProto> nodes = [];
-        foreach (NodeProto node in index.Nodes)
+        NodeProto[] work = [.. index.Nodes.Where(n => !n.Output.Any(o => o.Length > 0 && index.Constant(o) is not null))];
+        Dictionary<NodeProto, UnitStep> units = new(ReferenceEqualityComparer.Instance);
+        HashSet<NodeProto> done = new(ReferenceEqualityComparer.Instance);
+        UnitValues values = new(model, types, constants);
+        QdqUnits qdq = new(values);
+        QOperatorUnits integers = new(values);
+        foreach (NodeProto node in fuse ? work : [])
         {
-            if (node.Output.Any(o => o.Length > 0 && index.Constant(o) is not null))
+            if (done.Contains(node) || constants.IsConstant(node) || (qdq.Find(node) ?? integers.Find(node)) is not { } unit
+                || UnitStep.Create(unit, constants) is not { } step)
                 continue;
+            // The layer runs where its last node would: everything that it needs is there by then.
+            units[unit.Nodes[^1]] = step;
+            done.UnionWith(unit.Nodes);
+        }
+
+        List<PlanItem> items = [];
+        foreach (NodeProto node in work)
+        {
             IntegerNode described = new(model, types, node);
-            if (IntegerOperatorRegistry.Find(node) is { } found && found.Claims(described))
-            {
+            IntegerOperator? ours = IntegerOperatorRegistry.Find(node) is { } found && found.Claims(described) ? found : null;
+            if (ours is not null || done.Contains(node))
                 IntegerNodeCount++;
-                IntegerStep step = new(node, found.Plan(described), ConstantOf);
-                if (step.Inputs.Count == 0)
-                {
-                    step.Run(constants);
-                    continue;
-                }
-                ours[node] = step;
-            }
-            nodes.Add(node);
+            if (units.TryGetValue(node, out UnitStep? unit))
+                items.Add(new PlanItem(node, unit));
+            else if (!done.Contains(node) && !constants.IsConstant(node) && !IsDead(node))
+                items.Add(new PlanItem(node, ours is null ? null : new IntegerStep(node, ours.Plan(described), constants.Find)));
         }
 
         List<PlanStep> result = [];
-        foreach ((bool isOurs, List<NodeProto> group) in Scheduler.Group(nodes, index.Inputs.Select(i => i.Name), ours.ContainsKey,
-            n => GraphIndex.InputsOf(n).Where(v => !IsConstant(v)), n => n.Output))
+        foreach ((bool isOurs, List<PlanItem> group) in Scheduler.Group(items, index.Inputs.Select(i => i.Name), i => i.Step is not null,
+            i => i.Step?.Inputs ?? GraphIndex.InputsOf(i.Node).Where(v => !constants.Has(v)), i => i.Step?.Outputs ?? i.Node.Output))
         {
             if (isOurs)
             {
-                result.AddRange(group.Select(n => ours[n]));
+                result.AddRange(group.Select(i => i.Step!));
                 continue;
             }
-            HashSet<NodeProto> own = new(group, ReferenceEqualityComparer.Instance);
-            result.Add(new FloatIsland(model, types, group, v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)),
-                ProtoOf, settings));
+            HashSet<NodeProto> own = new(group.Select(i => i.Node), ReferenceEqualityComparer.Instance);
+            result.Add(new FloatIsland(model, types, [.. group.Select(i => i.Node)],
+                v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)), v => constants.Has(v) ? constants.Proto(v) : null, settings));
         }
         return result;
+
+        // Dequantized for layers alone, which take the integers.
+        bool IsDead(NodeProto node) => node.Is("DequantizeLinear") && !index.IsOutput(node.Output[0])
+            && index.Consumers(node.Output[0]) is { Count: > 0 } consumers && consumers.All(done.Contains);
     }
 
-    private bool IsConstant(string value) =>
-        constants.ContainsKey(value) || model.Graph.Constant(value) is not null || model.Graph.SparseConstant(value) is not null;
-
-    /// <summary>A constant for our nodes: computed beforehand, or one of the model's of a type that they take.</summary>
-    private GraphValue? ConstantOf(string name)
-    {
-        if (constants.TryGetValue(name, out GraphValue? value))
-            return value;
-        if (model.Graph.Constant(name) is not TensorProto proto)
-            return null;
-        return constants[name] = proto.Type() == DataType.Float ? new GraphValue(proto.ToTensor())
-            : IntegerTensor.Holds(proto.Type()) ? new GraphValue(IntegerTensor.FromProto(proto))
-            : throw new QuantException(ErrorIds.UnsupportedDType,
-                $"The constant '{name}' of '{model.Name}' is {proto.Type()}, which cannot be an output here.", name);
-    }
-
-    private TensorProto? ProtoOf(string name) => model.Graph.Constant(name)
-        ?? (constants.TryGetValue(name, out GraphValue? value) ? value.Typed?.ToProto(name) ?? TensorProtos.Create(name, value.Real()) : null);
+    /// <param name="Node">A node; of a layer the last one.</param>
+    /// <param name="Step">What runs it; null for ONNX Runtime.</param>
+    private sealed record PlanItem(NodeProto Node, PlanStep? Step);
 }

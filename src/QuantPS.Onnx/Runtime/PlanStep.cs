@@ -3,13 +3,18 @@ namespace QuantPS.Onnx.Runtime;
 /// <summary>One instruction of a plan: values in, values out.</summary>
 internal abstract class PlanStep : IDisposable
 {
-    /// <summary>Names of the values it reads.</summary>
+    /// <summary>Names of the values it reads, each once.</summary>
     public abstract IReadOnlyList<string> Inputs { get; }
 
     /// <summary>Names of the values it makes.</summary>
     public abstract IReadOnlyList<string> Outputs { get; }
 
-    public abstract void Run(Dictionary<string, GraphValue> values);
+    /// <param name="inputs">In the order of <see cref="Inputs"/>.</param>
+    /// <param name="outputs">To be filled in the order of <see cref="Outputs"/>.</param>
+    public abstract void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs);
+
+    /// <summary>What it does, for people.</summary>
+    public virtual string Description => $"{GetType().Name} -> {string.Join(", ", Outputs)}";
 
     public virtual void Dispose()
     {

@@ -14,6 +14,8 @@ internal sealed class QuantizedStep : PlanStep
     private readonly Int8Step step;
     private readonly string[] names;
     private readonly QParams[] parameters;
+    // A constant operand, or where the operand is among the step's inputs.
+    private readonly (QuantizedTensor? Constant, int Input)[] operands;
 
     private QuantizedStep(QuantizedGraph graph, QuantizedNode node, Int8Step step)
     {
@@ -21,8 +23,9 @@ internal sealed class QuantizedStep : PlanStep
         this.step = step;
         names = [.. node.Planned.Inputs];
         parameters = [.. names.Select(v => graph.InputQParams(node.Planned, v))];
-        Inputs = [.. names.Where(v => !graph.Constants.ContainsKey(v))];
+        Inputs = [.. names.Where(v => !graph.Constants.ContainsKey(v)).Distinct()];
         Outputs = [node.Planned.Output];
+        operands = [.. names.Select(v => graph.Constants.GetValueOrDefault(v) is { } constant ? (constant, -1) : ((QuantizedTensor?)null, Array.IndexOf([.. Inputs], v)))];
     }
 
     public override IReadOnlyList<string> Inputs { get; }
@@ -37,12 +40,12 @@ internal sealed class QuantizedStep : PlanStep
         return step is null ? new DequantizedStep(graph, node, settings) : new QuantizedStep(graph, node, step);
     }
 
-    public override void Run(Dictionary<string, GraphValue> values)
+    public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs)
     {
-        var inputs = new QuantizedTensor[names.Length];
-        for (int i = 0; i < inputs.Length; i++)
-            inputs[i] = graph.Constants.GetValueOrDefault(names[i]) ?? Integers(graph, values[names[i]], names[i], parameters[i]);
-        values[Outputs[0]] = new GraphValue(step(inputs));
+        var integers = new QuantizedTensor[operands.Length];
+        for (int i = 0; i < integers.Length; i++)
+            integers[i] = operands[i].Constant ?? Integers(graph, inputs[operands[i].Input], names[i], parameters[i]);
+        outputs[0] = new GraphValue(step(integers));
     }
 
     /// <summary>A value's integers as a node sees them: its own, or converted from these.</summary>

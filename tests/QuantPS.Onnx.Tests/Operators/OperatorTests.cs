@@ -25,7 +25,7 @@ public class OperatorTests
         get
         {
             TheoryData<string, string, bool> cases = [];
-            foreach (string op in (string[])["Relu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid", "Add", "GlobalAveragePool", "MaxPool", "MaxPoolCeil", "MaxPoolSame", "Flatten", "FlattenLast", "Reshape"])
+            foreach (string op in (string[])["Relu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid", "Add", "GlobalAveragePool", "MaxPool", "MaxPoolCeil", "MaxPoolSame", "AveragePool", "AveragePoolWhole", "Mul", "Concat", "ConcatRows", "Flatten", "FlattenLast", "Reshape"])
             {
                 cases.Add(op, "x86", false);
                 cases.Add(op, "qnnpack", true);
@@ -121,6 +121,12 @@ public class OperatorTests
         "MaxPool" => Nodes.Create("MaxPool", op, ["h"], ["y"], Nodes.Attribute("kernel_shape", [3, 2]), Nodes.Attribute("strides", [2, 1]), Nodes.Attribute("pads", [1, 0, 1, 1])),
         "MaxPoolCeil" => Nodes.Create("MaxPool", op, ["h"], ["y"], Nodes.Attribute("kernel_shape", [3, 3]), Nodes.Attribute("strides", [2, 2]), Nodes.Attribute("ceil_mode", 1L)),
         "MaxPoolSame" => Nodes.Create("MaxPool", op, ["h"], ["y"], Nodes.Attribute("kernel_shape", [2, 2]), Nodes.Attribute("strides", [3, 3]), Nodes.Attribute("auto_pad", "SAME_UPPER")),
+        "AveragePool" => Nodes.Create("AveragePool", op, ["h"], ["y"], Nodes.Attribute("kernel_shape", [3, 2]), Nodes.Attribute("strides", [2, 1]), Nodes.Attribute("pads", [1, 0, 2, 1])),
+        "AveragePoolWhole" => Nodes.Create("AveragePool", op, ["h"], ["y"], Nodes.Attribute("kernel_shape", [3, 3]), Nodes.Attribute("strides", [2, 2]), Nodes.Attribute("pads", [0, 1, 2, 0]),
+            Nodes.Attribute("count_include_pad", 1L)),
+        "Mul" => Nodes.Create("Mul", op, ["h", "h"], ["y"]),
+        "Concat" => Nodes.Create("Concat", op, ["h", "h"], ["y"], Nodes.Attribute("axis", 1L)),
+        "ConcatRows" => Nodes.Create("Concat", op, ["h", "h", "h"], ["y"], Nodes.Attribute("axis", 2L)),
         "FlattenLast" => Nodes.Create("Flatten", op, ["h"], ["y"], Nodes.Attribute("axis", -1L)),
         "Reshape" => Nodes.Create("Reshape", op, ["h", "shape"], ["y"]),
         _ => Nodes.Create(op, op, ["h"], ["y"]),

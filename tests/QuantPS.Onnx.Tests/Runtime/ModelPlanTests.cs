@@ -23,7 +23,7 @@ public class ModelPlanTests
         QConfig config = QConfigPresets.Get("onnxruntime");
         OnnxModel qdq = QdqExporter.Export(ModelQuantizer.Quantize(Workflow.Calibrate(TestData.Network(network), config, 32))).Model;
         Assert.True(ModelPlan.Suits(qdq));
-        using ModelPlan plan = new(qdq);
+        using ModelPlan plan = new(qdq, fuse: false);
         Assert.Equal(qdq.Graph.Nodes.Count(n => n.OpType is "QuantizeLinear" or "DequantizeLinear"), plan.IntegerNodeCount);
         using OnnxRuntimeSession session = new(qdq, settings: new SessionSettings { Optimize = false });
         Tensor batch = TestData.Batches(TestData.TestImages, 20).First();

@@ -1,0 +1,123 @@
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Model.Proto;
+using QuantPS.Onnx.Operators;
+using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
+
+namespace QuantPS.Onnx.Runtime.Fusion;
+
+/// <summary>Finds layers in QDQ form: an operator whose activations come from DequantizeLinear and whose result goes to one QuantizeLinear.</summary>
+/// <remarks>What ONNX Runtime's QDQ selectors find (core/optimizer/qdq_transformer/selectors_actions): per-tensor parameters of 8 bits that are
+/// constants; the float values between must not be needed by anybody else.</remarks>
+internal sealed class QdqUnits(UnitValues values)
+{
+    /// <summary>The layer around a node; null when there is none.</summary>
+    public IntegerUnit? Find(NodeProto node) => OperatorRegistry.Find(node).Select(o => Find(node, o)).FirstOrDefault(u => u is not null);
+
+    private IntegerUnit? Find(NodeProto node, QuantOperator op)
+    {
+        NodeContext context = new(values.Graph, node, values.Types) { Dequantized = Dequantized };
+        int[] activations = [.. op.ActivationInputs(node)];
+        if (op.QuantizedOutputs(node).Count != 1 || node.Output.Skip(1).Any(o => o.Length > 0) || activations.Any(i => Source(GraphIndex.Input(node, i)) is null)
+            || (op is WeightOperator && Source(GraphIndex.Input(node, 1)) is null) || op.WhyFloat(context) is not null)
+            return null;
+        NodeProto last = node;
+        List<NodeProto> nodes = [node];
+        LayerBias bias = default;
+        QuantizedTensor? weight = null;
+        QParams input = Source(node.Input[activations[0]])!.Value.QParams;
+        if (op is WeightOperator weighted)
+        {
+            weight = WeightOf(context, weighted);
+            string biasName = GraphIndex.Input(node, 2);
+            if (weighted.BiasAdd(context) is NodeProto add)
+            {
+                context = context with { BiasAdd = add };
+                biasName = MatMul.BiasName(context, add);
+                nodes.Add(last = add);
+            }
+            if (weight is null || BiasOf(context, weighted, biasName, weight, input) is not LayerBias found)
+                return null;
+            bias = found;
+        }
+        else if (op.WeightInputs(context).Count > 0)
+            return null;
+
+        NodeProto? activation = null;
+        ActivationRange range = ActivationRange.All;
+        if (op.AbsorbsActivation && values.Graph.OnlyConsumer(last.Output[0]) is NodeProto next && GraphIndex.Input(next, 0) == last.Output[0]
+            && OperatorRegistry.Find(next).FirstOrDefault()?.RangeOf(values.Graph, next) is ActivationRange limited)
+        {
+            nodes.Add(activation = last = next);
+            range = limited;
+        }
+        if (values.Graph.OnlyConsumer(last.Output[0]) is not NodeProto quantize || !IsPair(quantize, "QuantizeLinear") || GraphIndex.Input(quantize, 0) != last.Output[0]
+            || values.Parameters(UnitValues.EightBit(values.TypeOf(quantize.Output[0])), quantize.Input[1], GraphIndex.Input(quantize, 2)) is not QParams output)
+            return null;
+        nodes.Add(quantize);
+        return new IntegerUnit
+        {
+            Context = context,
+            Operator = op,
+            Nodes = nodes,
+            Inputs = [.. activations.Select(i => Source(node.Input[i])!.Value)],
+            Output = (quantize.Output[0], output),
+            Activation = activation,
+            Range = range,
+            Weight = weight,
+            Bias = bias,
+        };
+    }
+
+    /// <summary>The integers behind a dequantized value of 8 bits per tensor; for weights any parameters will do.</summary>
+    private (string Name, QParams QParams)? Source(string value)
+    {
+        if (values.Graph.Producer(value) is not NodeProto node || !IsPair(node, "DequantizeLinear"))
+            return null;
+        QDType? dtype = UnitValues.EightBit(values.TypeOf(node.Input[0]));
+        return values.Parameters(dtype, node.Input[1], GraphIndex.Input(node, 2)) is QParams p ? (node.Input[0], p)
+            : dtype is QDType eight && values.Scales(node.Input[1]) is { Length: > 1 } && values.Graph.Constant(node.Input[0]) is not null
+                ? (node.Input[0], new QParams(1f, 0, eight)) : null;
+    }
+
+    private static bool IsPair(NodeProto node, string opType) => node.Is(opType) && node.GetInt("block_size", 0) == 0;
+
+    private QuantizedTensor? WeightOf(NodeContext context, WeightOperator op)
+    {
+        NodeProto node = values.Graph.Producer(context.Node.Input[1])!;
+        if (context.ConstantInput(1) is not { } real)
+            return null;
+        int rank = real.Dims.Count, channels = op is ConvTranspose || op.WeightIsTransposed(context.Node) ? 1 : 0;
+        int axis = TensorShape.NormalizeAxis((int)node.GetInt("axis", 1), rank);
+        QuantizedTensor? weight = values.Weight(node.Input[0], node.Input[1], GraphIndex.Input(node, 2), axis);
+        if (weight is null || (weight.QParams.IsPerChannel && axis != channels))
+            return null;
+        return op.WeightIsTransposed(context.Node) ? MatrixWeight.Transposed(weight) : weight;
+    }
+
+    /// <summary>null when there is a bias of a kind that a layer does not take.</summary>
+    private LayerBias? BiasOf(NodeContext context, WeightOperator op, string name, QuantizedTensor weight, QParams input)
+    {
+        if (name.Length == 0)
+            return default(LayerBias);
+        if (context.Constant(name) is not { } real || real.Type() != DataType.Float)
+            return null;
+        float[]? bias = op.Bias(context);
+        if (values.Graph.Producer(name) is not NodeProto node || !IsPair(node, "DequantizeLinear"))
+            return new LayerBias(bias);
+        // As integers only where their steps are those of the sums.
+        bool fits = values.Scales(node.Input[1]) is { } scales && (scales.Length == 1 || scales.Length == weight.QParams.Scales.Length);
+        for (int c = 0; fits && c < weight.QParams.Scales.Length; c++)
+        {
+            float[] steps = values.Scales(node.Input[1])!;
+            fits = steps[steps.Length == 1 ? 0 : c] == input.Scales[0] * weight.QParams.Scales[c];
+        }
+        return fits && values.Integers32(node.Input[0]) is { } integers && integers.Length == bias?.Length ? new LayerBias(bias, integers) : new LayerBias(bias);
+    }
+
+    /// <summary>The float constant behind DequantizeLinear of a constant.</summary>
+    private TensorProto? Dequantized(string value) =>
+        values.Graph.Producer(value) is NodeProto node && IsPair(node, "DequantizeLinear") ? values.Real(value) : null;
+}
