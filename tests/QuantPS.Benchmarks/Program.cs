@@ -4,6 +4,7 @@ Dictionary<string, Func<string[], int>> benchmarks = new(StringComparer.OrdinalI
 {
     ["conv"] = ConvBenchmark.Run,
     ["linear"] = LinearBenchmark.Run,
+    ["network"] = NetworkBenchmark.Run,
     ["observers"] = _ => ObserversBenchmark.Run(),
     ["quantize"] = QuantizeBenchmark.Run,
 };

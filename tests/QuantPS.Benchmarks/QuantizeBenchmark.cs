@@ -109,10 +109,10 @@ internal static class QuantizeBenchmark
     private static (Action, OrtNode, Func<double>) Add(int[] shape, int threads)
     {
         byte[] a = RandomBytes(Size(shape), 2), b = RandomBytes(a.Length, 3), y = Bytes(a.Length), z = Bytes(a.Length);
-        AddRule rule = new(new QParams(ScaleX, ZeroX, QDType.QUInt8), new QParams(ScaleY, ZeroY, QDType.QUInt8), new QuantizeRule(ScaleZ, ZeroZ, QDType.QUInt8), fused: true, relu: false);
+        BinaryRule rule = new(new QParams(ScaleX, ZeroX, QDType.QUInt8), new QParams(ScaleY, ZeroY, QDType.QUInt8), new QuantizeRule(ScaleZ, ZeroZ, QDType.QUInt8), fused: true, relu: false);
         NodeProto node = Nodes.Create("QLinearAdd", "n", ["x", "sx", "zx", "y", "sy", "zy", "sz", "zz"], ["o"]);
         node.Domain = "com.microsoft";
-        return (() => AddKernel.Run(a, b, y, rule),
+        return (() => BinaryKernel.Run(a, b, y, rule),
             new OrtNode(node, [("x", shape, a), ("y", shape, b)], (shape, z), [("sx", ScaleX), ("zx", ZeroX), ("sy", ScaleY), ("zy", ZeroY), ("sz", ScaleZ), ("zz", ZeroZ)], threads), () => Share(y, z));
     }
 

@@ -1,0 +1,133 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json;
+using QuantPS.Benchmarks.Measuring;
+using QuantPS.Benchmarks.Networks;
+using QuantPS.Benchmarks.Peers;
+using QuantPS.Engine.Configuration;
+using QuantPS.Engine.Kernels;
+using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Calibration;
+using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Export;
+using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Quantization;
+using QuantPS.Onnx.Runtime;
+
+namespace QuantPS.Benchmarks;
+
+/// <summary>Whole networks in int8: our runtime on the exported file, and on the quantized model that it was exported from, against ONNX Runtime on the
+/// same file. Same process, interleaved, medians.</summary>
+/// <remarks>--shape NETWORK,BATCH with resnet50, mobilenetv2, or an ONNX file with one image input; --profile 1 shows each step's share.</remarks>
+internal static class NetworkBenchmark
+{
+    private static readonly string[] Shapes = ["resnet50,1", "resnet50,8", "mobilenetv2,1", "mobilenetv2,8",
+        "fmnist-resnet8-bn,1", "fmnist-resnet8-bn,32", "fmnist-mobile-bn,1", "fmnist-mobile-bn,32"];
+
+    /// <summary>Where ties fall otherwise: outputs that differ, and the largest difference in steps of the output.</summary>
+    private sealed record Row(string network, int batch, int threads, double file_us, double model_us, double ort_us, double file_ratio, double model_ratio, int outputs, int different, double largest);
+
+    public static int Run(string[] args)
+    {
+        int profile = Array.IndexOf(args, "--profile");
+        if (profile >= 0)
+            args = [.. args[..profile], .. args[(profile + 2)..]];
+        BenchmarkOptions options = BenchmarkOptions.Parse("network", args, "NETWORK,BATCH");
+        Console.WriteLine("network              batch threads     file us    model us      ort us   ratio (file)  (model)  outputs that differ");
+        List<Row> rows = [];
+        foreach (string shape in options.Shapes.Count > 0 ? options.Shapes : Shapes)
+        {
+            string[] parts = shape.Split(',');
+            if (parts.Length != 2)
+                throw new FormatException($"'{shape}': a shape is NETWORK,BATCH.");
+            int batch = int.Parse(parts[1], CultureInfo.InvariantCulture);
+            OnnxModel real = Load(parts[0]);
+            int[] sizes = [batch, .. ValueTypes.Infer(real).Inputs.Types[0].Dims[1..]];
+            using Calibrator calibrator = new(real, QConfigPresets.Get("onnxruntime"));
+            for (int i = 0; i < 4; i++)
+                calibrator.Observe(Random(i, [1, .. sizes[1..]]));
+            QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish());
+            OnnxModel file = QdqExporter.Export(graph).Model;
+            Tensor x = Random(100, sizes);
+            foreach (int threads in options.Threads)
+            {
+                if (profile >= 0)
+                    Profile(file, x, threads);
+                Row r = Measure(parts[0], graph, file, x, threads);
+                rows.Add(r);
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{r.network,-22}{r.batch,4}{r.threads,8}{r.file_us,12:F0}{r.model_us,12:F0}{r.ort_us,12:F0}")
+                    + string.Create(CultureInfo.InvariantCulture, $"{r.file_ratio,15:F2}{r.model_ratio,9:F2}  {r.different} of {r.outputs}, by {r.largest:G3} at most"));
+            }
+        }
+        foreach (IGrouping<int, Row> group in rows.GroupBy(r => r.threads))
+        {
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+                $"{group.Key} thread(s): geometric mean of the file's ratio {Math.Exp(group.Average(r => Math.Log(r.file_ratio))):F2}, smallest {group.Min(r => r.file_ratio):F2}"));
+        }
+        if (options.Json is not null)
+            File.WriteAllText(options.Json, JsonSerializer.Serialize(rows, new JsonSerializerOptions { WriteIndented = true }));
+        return 0;
+    }
+
+    private static OnnxModel Load(string network) => network switch
+    {
+        "resnet50" => ResNet50.Create(1),
+        "mobilenetv2" => MobileNetV2.Create(1),
+        _ => OnnxModel.Load(File.Exists(network) ? network : Path.Combine("module", "examples", "data", network + ".onnx")),
+    };
+
+    private static Tensor Random(int seed, int[] shape)
+    {
+        Tensor t = new(shape);
+        Random random = new(seed);
+        foreach (ref float v in t.Span)
+            v = (random.NextSingle() + random.NextSingle() + random.NextSingle() - 1.5f) * 2f;
+        return t;
+    }
+
+    private static Row Measure(string name, QuantizedGraph graph, OnnxModel file, Tensor x, int threads)
+    {
+        KernelThreads.Count = threads;
+        SessionSettings settings = new() { IntraOpThreads = threads };
+        using ModelPlan plan = new(file, settings);
+        using Int8Plan own = new(graph, settings);
+        using OrtNetwork ort = new(file, x, threads);
+        ort.Run();
+        float[] theirs = ort.Output(), ours = ((Tensor)plan.Run(x).Values.First()).ToArray();
+        double step = graph.QParamsOf(graph.Float.Graph.Outputs[0].Name)?.Scales[0] ?? 1.0;
+        double[] gaps = [.. ours.Zip(theirs, (a, b) => Math.Abs(a - b) / step)];
+        long start = Stopwatch.GetTimestamp();
+        ort.Run();
+        int repeats = (int)Math.Clamp(0.05 / Stopwatch.GetElapsedTime(start).TotalSeconds, 1, 2000);
+        double[] t = Interleaved.Medians(9,
+            () => { for (int i = 0; i < repeats; i++) plan.Run(x); return null; },
+            () => { for (int i = 0; i < repeats; i++) own.Run(x); return null; },
+            () => { for (int i = 0; i < repeats; i++) ort.Run(); return null; });
+        double[] us = Array.ConvertAll(t, s => s / repeats * 1e6);
+        return new Row(name, x.Dims[0], threads, us[0], us[1], us[2], us[2] / us[0], us[2] / us[1], ours.Length, gaps.Count(g => g > 0.5), gaps.Max());
+    }
+
+    /// <summary>How long each step takes, in the middle of many runs.</summary>
+    private static void Profile(OnnxModel file, Tensor x, int threads)
+    {
+        KernelThreads.Count = threads;
+        using ModelPlan plan = new(file, new SessionSettings { IntraOpThreads = threads });
+        const int runs = 30;
+        List<(string Step, double Us)> times = [];
+        var all = new List<double[]>();
+        for (int run = -10; run < runs; run++)
+        {
+            times = plan.Time(x);
+            if (run >= 0)
+                all.Add([.. times.Select(t => t.Us)]);
+        }
+        double total = 0;
+        for (int s = 0; s < times.Count; s++)
+        {
+            double us = Interleaved.Median([.. all.Select(a => a[s])]);
+            total += us;
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {us,10:F1} us  {times[s].Step}"));
+        }
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {total,10:F1} us in all"));
+    }
+}
