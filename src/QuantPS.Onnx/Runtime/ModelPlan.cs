@@ -143,7 +143,7 @@ public sealed class ModelPlan : IDisposable
             if (units.TryGetValue(node, out UnitStep? unit))
                 items.Add(new PlanItem(node, unit));
             else if (!done.Contains(node) && !constants.IsConstant(node) && !IsDead(node))
-                items.Add(new PlanItem(node, ours is null ? null : new IntegerStep(node, ours.Plan(described), constants.Find)));
+                items.Add(new PlanItem(node, ours is null ? null : StepOf(node, ours, described)));
         }
 
         List<PlanStep> result = [];
@@ -160,6 +160,10 @@ public sealed class ModelPlan : IDisposable
                 v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)), v => constants.Has(v) ? constants.Proto(v) : null, settings));
         }
         return result;
+
+        PlanStep StepOf(NodeProto node, IntegerOperator ours, IntegerNode described) =>
+            (fuse ? (PlanStep?)QuantizeStep.Create(node, values) ?? DequantizeStep.Create(node, values) : null)
+            ?? new IntegerStep(node, ours.Plan(described), constants.Find);
 
         // Dequantized for layers alone, which take the integers.
         bool IsDead(NodeProto node) => node.Is("DequantizeLinear") && !index.IsOutput(node.Output[0])

@@ -148,6 +148,8 @@ internal sealed unsafe class ConvTileCode
             int kept = keepWeights ? blocks : pixels, free = ZmmRegisters.Count - accumulators - kept;
             for (int q = 0; q < count; q++)
             {
+                for (int b = 0; spec.PrefetchStep > 0 && b < blocks; b++)
+                    c.prefetcht1(__byte_ptr[w + (spec.PrefetchStep + b / 2 * spec.PairWeightStep + (q * 2 + b % 2) * 64)]);
                 for (int i = 0; i < kept; i++)
                 {
                     if (keepWeights)

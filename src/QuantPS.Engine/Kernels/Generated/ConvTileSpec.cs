@@ -16,6 +16,9 @@ internal sealed record ConvTileSpec
     /// <summary>Bytes from the weights of a pair of blocks to those of the next pair.</summary>
     public required int PairWeightStep { get; init; }
 
+    /// <summary>Bytes from weights to those that are wanted next, which are fetched ahead; 0 where they are near enough as it is.</summary>
+    public int PrefetchStep { get; init; }
+
     /// <summary>Output channels in the last block, 1 to 16.</summary>
     public required int LastBlockChannels { get; init; }
 

@@ -13,6 +13,9 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     // Of 48 KiB of first-level cache: weights that stay, and the input of a band.
     private const int StayingBytes = 24 * 1024, BandBytes = 16 * 1024;
 
+    // Weights that have left the second-level cache when a network comes round to them; on maps of few bands there is little work per weight to hide that.
+    private const int StreamedBytes = 192 * 1024, MostPrefetchedBands = 28;
+
     // Enough for parts of equal size; and tiles of small maps that have code of their own each.
     private const int BandsPerThread = 4, MostOddTiles = 8;
 
@@ -175,6 +178,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         Pixels = new PixelOffsets(tile.Offsets),
         ChannelBlocks = blocks,
         PairWeightStep = PairWeightBytes,
+        PrefetchStep = weightMemory.Bytes >= StreamedBytes && s.Bands.Length <= MostPrefetchedBands ? (blocks + 1) / 2 * PairWeightBytes : 0,
         LastBlockChannels = last,
         Runs = new PixelOffsets([.. runStarts.Select(r => r.H * s.Pitch + r.W * channels)]),
         RunQuads = runQuads,

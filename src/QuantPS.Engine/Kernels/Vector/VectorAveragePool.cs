@@ -19,6 +19,7 @@ internal static class VectorAveragePool
     /// <param name="from">First row.</param>
     /// <param name="to">Behind the last row.</param>
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(ReadOnlySpan<byte> x, Span<byte> y, PoolShape s, int channels, in AverageRule rule, int from, int to)
     {
         PoolTaps taps = new(s, channels, stackalloc int[PoolTaps.Most(s)]);
@@ -57,6 +58,7 @@ internal static class VectorAveragePool
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Pixel(ReadOnlySpan<byte> window, ReadOnlySpan<int> offsets, Span<byte> pixel, in AverageRule rule, float factor)
     {
         ref byte x = ref MemoryMarshal.GetReference(window);

@@ -98,6 +98,7 @@ internal static class VectorBinary
         restZ[..rest].CopyTo(z[i..]);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Run512<TOp, TReal, TSteps, TX, TY>(ref byte x, int stepX, ref byte y, int stepY, Span<byte> z, in BinaryRule rule)
         where TOp : IOperation where TReal : IRealKind where TSteps : IQuantizeSteps where TX : IByteKind where TY : IByteKind
     {
@@ -130,6 +131,7 @@ internal static class VectorBinary
         return TSteps.Steps(v, factor, inverse, zeroPoint);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Run256<TOp, TReal, TSteps, TX, TY>(ref byte x, int stepX, ref byte y, int stepY, Span<byte> z, in BinaryRule rule)
         where TOp : IOperation where TReal : IRealKind where TSteps : IQuantizeSteps where TX : IByteKind where TY : IByteKind
     {

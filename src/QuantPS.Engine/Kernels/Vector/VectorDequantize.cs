@@ -36,6 +36,7 @@ internal static class VectorDequantize
         ReferenceDequantize.Run(q[i..], y[i..], scale, zeroPoint);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Run<TByte>(ReadOnlySpan<byte> q, Span<float> y, float scale, int zeroPoint) where TByte : IByteKind
     {
         ref byte from = ref MemoryMarshal.GetReference(q);

@@ -53,6 +53,7 @@ internal static class VectorGlobalAveragePool
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Columns(ref byte x, int step, int count, byte flip, Span<int> sums)
     {
         ref int to = ref MemoryMarshal.GetReference(sums);
@@ -133,6 +134,7 @@ internal static class VectorGlobalAveragePool
 
     /// <summary>Whole blocks even if there are fewer means: the sums lie in a block.</summary>
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Means<TSteps>(ReadOnlySpan<int> sums, Span<byte> y, in GlobalAverageRule rule) where TSteps : IQuantizeSteps
     {
         int offset = unchecked(-rule.Area * (rule.ZeroPoint + (rule.Signed ? 128 : 0)));

@@ -24,6 +24,7 @@ internal static class VectorMaxPool
     }
 
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Run<T>(ReadOnlySpan<byte> x, Span<byte> y, PoolShape s, int channels, int from, int to)
     {
         byte least = typeof(T) == typeof(sbyte) ? (byte)0x80 : (byte)0;
@@ -71,6 +72,7 @@ internal static class VectorMaxPool
     }
 
     /// <summary>Neighbouring pixels with equally many taps, one step apart in the input.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Pixels<T>(ReadOnlySpan<byte> window, int step, ReadOnlySpan<int> offsets, Span<byte> pixels, int channels)
     {
         ref byte x = ref MemoryMarshal.GetReference(window);

@@ -48,6 +48,7 @@ internal static class VectorMul
         restZ[..rest].CopyTo(z[i..]);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Run512<TByte>(ref byte x, ref byte y, int stepY, Span<byte> z, in MulRule rule) where TByte : IByteKind
     {
         ref byte to = ref MemoryMarshal.GetReference(z);
@@ -68,6 +69,7 @@ internal static class VectorMul
         return i;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Run256<TByte>(ref byte x, ref byte y, int stepY, Span<byte> z, in MulRule rule) where TByte : IByteKind
     {
         ref byte to = ref MemoryMarshal.GetReference(z);

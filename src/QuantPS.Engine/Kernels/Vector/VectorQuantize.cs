@@ -64,6 +64,7 @@ internal static class VectorQuantize
         restY[..(x.Length - i)].CopyTo(y[i..]);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Run512<TSteps>(ReadOnlySpan<float> x, Span<byte> y, in QuantizeRule rule) where TSteps : IQuantizeSteps
     {
         ref float from = ref MemoryMarshal.GetReference(x);
@@ -95,6 +96,7 @@ internal static class VectorQuantize
         Sse.Prefetch0((byte*)p + 192);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Run256<TSteps>(ReadOnlySpan<float> x, Span<byte> y, in QuantizeRule rule) where TSteps : IQuantizeSteps
     {
         ref float from = ref MemoryMarshal.GetReference(x);

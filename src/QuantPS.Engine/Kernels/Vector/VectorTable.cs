@@ -42,6 +42,7 @@ internal static class VectorTable
         block[..y.Length].CopyTo(y);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Run512(ref byte from, ref byte to, ref byte table, int length)
     {
         Vector512<byte> a = Vector512.LoadUnsafe(ref table), b = Vector512.LoadUnsafe(ref table, 64), c = Vector512.LoadUnsafe(ref table, 128), d = Vector512.LoadUnsafe(ref table, 192);
@@ -59,6 +60,7 @@ internal static class VectorTable
         return Vector512.ConditionalSelect(Vector512.LessThan(index.AsSByte(), default).AsByte(), high, low);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Run256(ref byte from, ref byte to, ref byte table, int length)
     {
         int i = 0;
@@ -76,6 +78,7 @@ internal static class VectorTable
         return i;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Run128(ref byte from, ref byte to, ref byte table, int length)
     {
         int i = 0;

@@ -15,6 +15,7 @@ internal static class VectorTranspose
     private const int Block = 16, Tall = 64;
 
     /// <inheritdoc cref="ReferenceTranspose.Run"/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(ReadOnlySpan<byte> source, Span<byte> target, int rows, int columns, int r0, int r1, int c0, int c1)
     {
         if (!(Sse2.IsSupported || AdvSimd.Arm64.IsSupported) || (rows < Block && columns < Block))
@@ -62,6 +63,7 @@ internal static class VectorTranspose
 
     /// <summary>Planes to pixels of fewer than 16 bytes. A block is stored whole, over pixels that are still to come; the last ones are stored exactly.</summary>
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FewRows(ReadOnlySpan<byte> source, Span<byte> target, int rows, int columns, int c0, int c1)
     {
         Span<byte> block = stackalloc byte[Block * Block], turned = stackalloc byte[Block * Block];
@@ -88,6 +90,7 @@ internal static class VectorTranspose
 
     /// <summary>Pixels of fewer than 16 bytes to planes.</summary>
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void FewColumns(ReadOnlySpan<byte> source, Span<byte> target, int rows, int columns, int r0, int r1)
     {
         Span<byte> block = stackalloc byte[Block * Block + Block], turned = stackalloc byte[Block * Block];
