@@ -50,14 +50,17 @@ public sealed class QuantizedAdd
     public QParams OutputQParams { get; }
 
     /// <summary>As in PyTorch the tensors' own scales and zero points count.</summary>
+    /// <param name="x">One operand.</param>
+    /// <param name="y">The other.</param>
+    /// <param name="spent">Operands whose memory may be written over.</param>
     /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType, InvalidRequantizationScale.</exception>
-    public QuantizedTensor Run(QuantizedTensor x, QuantizedTensor y)
+    public QuantizedTensor Run(QuantizedTensor x, QuantizedTensor y, SpentOperand spent = SpentOperand.None)
     {
         OperatorChecks.EightBit(x.QParams, "The first operand");
         OperatorChecks.EightBit(y.QParams, "The second operand");
         if (engine != EngineKind.OnnxRuntime)
             OperatorChecks.SameDType(x.QParams, y.QParams, "Adding");
-        BinaryOperands operands = new(x, y, OutputQParams, anyLayout: !options.Compat);
+        BinaryOperands operands = new(x, y, OutputQParams, anyLayout: !options.Compat, spent);
         // QNNPACK itself does not broadcast, XNNPACK does.
         if (TakesFixedPoint(x.QParams) && (x.DType == QDType.QInt8 || x.Dims.SequenceEqual(y.Dims)))
             RunFixedPoint(operands, new FixedPointAddRule(x.QParams, y.QParams, OutputQParams, options.Relu));

@@ -32,8 +32,11 @@ public sealed class QuantizedMul
 
     public QParams OutputQParams { get; }
 
+    /// <param name="x">One operand.</param>
+    /// <param name="y">The other.</param>
+    /// <param name="spent">Operands whose memory may be written over.</param>
     /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType.</exception>
-    public QuantizedTensor Run(QuantizedTensor x, QuantizedTensor y)
+    public QuantizedTensor Run(QuantizedTensor x, QuantizedTensor y, SpentOperand spent = SpentOperand.None)
     {
         OperatorChecks.EightBit(x.QParams, "The first operand");
         OperatorChecks.EightBit(y.QParams, "The second operand");
@@ -42,7 +45,7 @@ public sealed class QuantizedMul
             OperatorChecks.SameDType(x.QParams, y.QParams, "Multiplying");
             OperatorChecks.SameDType(x.QParams, OutputQParams, "Multiplying");
         }
-        BinaryOperands operands = new(x, y, OutputQParams, anyLayout: !options.Compat);
+        BinaryOperands operands = new(x, y, OutputQParams, anyLayout: !options.Compat, spent);
         if (engine == EngineKind.OnnxRuntime)
             RunOnnx(operands, x.QParams, y.QParams);
         else

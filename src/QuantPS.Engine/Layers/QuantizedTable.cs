@@ -30,11 +30,16 @@ public sealed class QuantizedTable
 
     public QParams OutputQParams { get; }
 
-    public QuantizedTensor Run(QuantizedTensor x)
+    /// <param name="x">8-bit integers under the input's parameters.</param>
+    /// <param name="inPlace">Write over them: nobody needs them any more.</param>
+    public QuantizedTensor Run(QuantizedTensor x, bool inPlace = false)
     {
-        bool isLast = x.TryGetChannelsLast(out Memory<byte> pixels);
-        QuantizedTensor y = OperatorChecks.NewTensor(x.Shape, OutputQParams, x, isLast ? KernelLayout.ChannelsLast : KernelLayout.Contiguous, out Memory<byte> output);
-        TableKernel.Run(isLast ? pixels : x.Memory, output, table);
+        bool isLast = x.TryGetChannelsLast(out Memory<byte> bytes);
+        bytes = isLast ? bytes : x.Memory;
+        KernelLayout layout = isLast ? KernelLayout.ChannelsLast : KernelLayout.Contiguous;
+        Memory<byte> output = bytes;
+        QuantizedTensor y = inPlace ? new QuantizedTensor(x.Shape, bytes, OutputQParams, layout) { Source = x.Source } : OperatorChecks.NewTensor(x.Shape, OutputQParams, x, layout, out output);
+        TableKernel.Run(bytes, output, table);
         return y;
     }
 

@@ -17,9 +17,9 @@ public sealed class Add : QuantOperator
     public override Int8Step? CreateStep(StepContext context)
     {
         QuantizedAdd add = new(context.Inputs[0], context.Inputs[1], context.Output, context.Range.IsRelu, context.OnnxRule);
-        return inputs =>
+        return (inputs, spent) =>
         {
-            QuantizedTensor sum = add.Run(inputs[0], inputs[1]);
+            QuantizedTensor sum = add.Run(inputs[0], inputs[1], InPlace.Of(spent));
             context.Range.Clamp(sum, context.OnnxRule);
             return sum;
         };

@@ -22,7 +22,7 @@ public sealed class AveragePool : QuantOperator
             return null;
         QuantizedAveragePool pool = new(new PoolGeometry(w.Kernel, w.Stride, w.PadBegin, null, node.GetInt("ceil_mode", 0) != 0, w.PadEnd),
             node.GetInt("count_include_pad", 0) != 0, engine: EngineKind.OnnxRuntime, output: context.Output);
-        return inputs => pool.Run(inputs[0]);
+        return (inputs, spent) => pool.Run(inputs[0]);
     }
 
     /// <summary>QLinearAveragePool knows no dilation, and its automatic padding is not the standard's.</summary>

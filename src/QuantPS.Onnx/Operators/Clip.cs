@@ -32,7 +32,7 @@ public sealed class Clip : QuantOperator
     public override bool WriteIntegers(IntegerWriter writer) => writer.WriteClip(RangeOf(writer.Context.Graph, writer.Context.Node)!.Value);
 
     /// <summary>Limits the integers, as PyTorch's clamp does on quantized tensors: the ends are quantized like any value.</summary>
-    internal static Int8Step CreateClamp(ActivationRange range, bool onnxRule) => inputs =>
+    internal static Int8Step CreateClamp(ActivationRange range, bool onnxRule) => (inputs, spent) =>
     {
         QuantizedTensor x = inputs[0];
         QuantizedTensor y = QuantizedTensor.Allocate(x.Shape, x.QParams);

@@ -17,7 +17,7 @@ public sealed class Concat : QuantOperator
     {
         QuantizedConcat concat = new(context.Output, (int)context.Context.Node.GetInt("axis", 1), channelsLast: false,
             context.OnnxRule ? EngineKind.OnnxRuntime : EngineKind.X86);
-        return inputs => concat.Run([.. inputs]);
+        return (inputs, spent) => concat.Run([.. inputs]);
     }
 
     public override bool WriteIntegers(IntegerWriter writer) => writer.Write("QLinearConcat", IntegerWriter.Microsoft,

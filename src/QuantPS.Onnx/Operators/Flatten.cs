@@ -11,7 +11,7 @@ public sealed class Flatten : DataMovement
     public override Int8Step? CreateStep(StepContext context)
     {
         int axis = (int)context.Context.Node.GetInt("axis", 1);
-        return inputs =>
+        return (inputs, spent) =>
         {
             QuantizedTensor x = inputs[0];
             // The axis may be the rank itself: everything before, nothing behind.

@@ -14,7 +14,7 @@ public sealed class GlobalAveragePool : QuantOperator
     public override Int8Step? CreateStep(StepContext context)
     {
         QuantizedGlobalAveragePool pool = new(context.Inputs[0], context.Output, context.OnnxRule);
-        return inputs => pool.Run(inputs[0]);
+        return (inputs, spent) => pool.Run(inputs[0]);
     }
 
     public override bool WriteIntegers(IntegerWriter writer) => writer.Write("QLinearGlobalAveragePool", IntegerWriter.Microsoft,

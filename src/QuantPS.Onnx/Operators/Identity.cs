@@ -5,5 +5,5 @@ public sealed class Identity : DataMovement
 {
     public override string OpType => "Identity";
 
-    public override Int8Step? CreateStep(StepContext context) => inputs => inputs[0];
+    public override Int8Step? CreateStep(StepContext context) => (inputs, spent) => inputs[0];
 }

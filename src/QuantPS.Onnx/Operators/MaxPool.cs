@@ -24,6 +24,6 @@ public sealed class MaxPool : DataMovement
         NodeProto node = context.Context.Node;
         Window w = Window.Of(node, node.GetInts("kernel_shape")!, context.Context.Types[node.Input[0]], out _)!;
         QuantizedMaxPool pool = new(new PoolGeometry(w.Kernel, w.Stride, w.PadBegin, w.Dilation, node.GetInt("ceil_mode", 0) != 0, w.PadEnd));
-        return inputs => pool.Run(inputs[0]);
+        return (inputs, spent) => pool.Run(inputs[0]);
     }
 }

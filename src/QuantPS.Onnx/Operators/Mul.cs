@@ -18,9 +18,9 @@ public sealed class Mul : QuantOperator
     public override Int8Step? CreateStep(StepContext context)
     {
         QuantizedMul mul = new(context.Output, context.OnnxRule ? EngineKind.OnnxRuntime : EngineKind.X86, new LayerOptions { Relu = context.Range.IsRelu });
-        return inputs =>
+        return (inputs, spent) =>
         {
-            QuantizedTensor product = mul.Run(inputs[0], inputs[1]);
+            QuantizedTensor product = mul.Run(inputs[0], inputs[1], InPlace.Of(spent));
             context.Range.Clamp(product, context.OnnxRule);
             return product;
         };

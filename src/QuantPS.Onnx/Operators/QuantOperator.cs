@@ -42,7 +42,9 @@ public sealed record StepContext(NodeContext Context, IReadOnlyList<QParams> Inp
 public readonly record struct WeightInput(int Index, int? Axis, bool IsBias = false);
 
 /// <summary>The int8 form of a node: activations in, one tensor out.</summary>
-public delegate QuantizedTensor Int8Step(IReadOnlyList<QuantizedTensor> inputs);
+/// <param name="inputs">In the operator's order.</param>
+/// <param name="spent">Bit i is set when input i's memory may be written over: nobody needs it any more.</param>
+public delegate QuantizedTensor Int8Step(IReadOnlyList<QuantizedTensor> inputs, uint spent);
 
 /// <summary>What quantization has to know of an ONNX operator. One file each, one line in <see cref="OperatorRegistry"/>.</summary>
 public abstract class QuantOperator

@@ -14,7 +14,7 @@ public sealed class Reshape : DataMovement
             return null;
         int[] target = Array.ConvertAll(context.Context.ConstantInput(1)!.ToLongs(), d => checked((int)d));
         bool zeroCopies = context.Context.Node.GetInt("allowzero", 0) == 0;
-        return inputs =>
+        return (inputs, spent) =>
         {
             QuantizedTensor x = inputs[0];
             int[] shape = (int[])target.Clone();

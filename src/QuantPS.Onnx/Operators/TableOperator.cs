@@ -14,7 +14,7 @@ public abstract class TableOperator : QuantOperator
     public override Int8Step? CreateStep(StepContext context)
     {
         QuantizedTable table = new(context.Inputs[0], context.Output, Function(context.Context.Node), context.OnnxRule);
-        return inputs => table.Run(inputs[0]);
+        return (inputs, spent) => table.Run(inputs[0], inPlace: (spent & 1) != 0);
     }
 
     /// <summary>PyTorch's fixed parameters for functions into 0..1: scale 1/256, smallest integer for 0.</summary>

@@ -13,6 +13,10 @@ internal abstract class PlanStep : IDisposable
     /// <param name="outputs">To be filled in the order of <see cref="Outputs"/>.</param>
     public abstract void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs);
 
+    /// <summary>The same where some inputs' memory may be written over.</summary>
+    /// <param name="spent">Bit i is set when nobody needs input i's memory any more.</param>
+    public virtual void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs, uint spent) => Run(inputs, outputs);
+
     /// <summary>What it does, for people.</summary>
     public virtual string Description => $"{GetType().Name} -> {string.Join(", ", Outputs)}";
 

@@ -40,12 +40,20 @@ internal sealed class QuantizedStep : PlanStep
         return step is null ? new DequantizedStep(graph, node, settings) : new QuantizedStep(graph, node, step);
     }
 
-    public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs)
+    public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs) => Run(inputs, outputs, 0);
+
+    public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs, uint spent)
     {
         var integers = new QuantizedTensor[operands.Length];
+        uint over = 0;
         for (int i = 0; i < integers.Length; i++)
-            integers[i] = operands[i].Constant ?? Integers(graph, inputs[operands[i].Input], names[i], parameters[i]);
-        outputs[0] = new GraphValue(step(integers));
+        {
+            (QuantizedTensor? constant, int input) = operands[i];
+            integers[i] = constant ?? Integers(graph, inputs[input], names[i], parameters[i]);
+            if (constant is null && (spent >> input & 1) != 0)
+                over |= 1u << i;
+        }
+        outputs[0] = new GraphValue(step(integers, over));
     }
 
     /// <summary>A value's integers as a node sees them: its own, or converted from these.</summary>
@@ -60,7 +68,7 @@ internal sealed class QuantizedStep : PlanStep
         && node.Planned.Outputs.All(v => graph.QParamsOf(v)!.DType.IsEightBit())
         && node.Planned.Inputs.All(v => graph.InputQParams(node.Planned, v).DType.IsEightBit());
 
-    private static Int8Step LayerStep(QuantizedWeightLayer layer, ActivationRange range, bool onnxRule) => inputs =>
+    private static Int8Step LayerStep(QuantizedWeightLayer layer, ActivationRange range, bool onnxRule) => (inputs, spent) =>
     {
         QuantizedTensor y = layer.Run(inputs[0]);
         range.Clamp(y, onnxRule);

@@ -93,7 +93,7 @@ internal sealed class StepSequence : IDisposable
                 outputs.Clear();
                 try
                 {
-                    instruction.Step.Run(inputs!, outputs);
+                    instruction.Step.Run(inputs!, outputs, pool is null ? 0 : Spent(instruction));
                 }
                 finally
                 {
@@ -114,6 +114,19 @@ internal sealed class StepSequence : IDisposable
         {
             foreach (GraphValue? value in values)
                 value?.Dispose();
+        }
+
+        /// <summary>The inputs that are dropped right behind the step, and whose memory has no other name.</summary>
+        private uint Spent(in Instruction instruction)
+        {
+            uint spent = 0;
+            for (int i = 0; i < Math.Min(instruction.Inputs.Length, 32); i++)
+            {
+                int slot = instruction.Inputs[i];
+                if (instruction.Drops.AsSpan().Contains(slot) && holders[owner[slot]] == 1)
+                    spent |= 1u << i;
+            }
+            return spent;
         }
 
         private void Put(int slot, GraphValue value, int[] from)

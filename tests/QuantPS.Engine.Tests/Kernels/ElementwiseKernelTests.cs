@@ -142,6 +142,27 @@ public class ElementwiseKernelTests
         }
     }
 
+    /// <summary>ONNX's rule, all 65,536 pairs: with ordinary scales, with scales whose quotients make ties, and with ones for which ratios would lose digits.</summary>
+    [Fact]
+    public void Sums_of_every_pair_equal_the_reference()
+    {
+        byte[] x = [.. Enumerable.Range(0, 65536).Select(i => (byte)(i >> 8))], y = [.. Enumerable.Range(0, 65536).Select(i => (byte)i)];
+        byte[] expected = new byte[65536], actual = new byte[65536];
+        var random = new Random(37);
+        for (int draw = 0; draw < 120; draw++)
+        {
+            QDType Draw() => random.Next(2) == 0 ? QDType.QUInt8 : QDType.QInt8;
+            int Zero(QDType t) => random.Next(256) - (t == QDType.QInt8 ? 128 : 0);
+            (QDType tx, QDType ty, QDType tz) = (Draw(), Draw(), Draw());
+            float sx = 0.001f + random.NextSingle() * 0.1f, sy = sx * (0.1f + random.NextSingle() * 3), sz = (sx + sy) * (0.2f + random.NextSingle());
+            (sy, sz) = (draw % 6) switch { 0 => (sx, 2 * sx), 1 => (3 * sx, 4 * sx), 2 => (sy, sx + sy), 3 => (sx * 1e-3f, sx / 5), _ => (sy, sz) };
+            var rule = new BinaryRule(new QParams(sx, Zero(tx), tx), new QParams(sy, Zero(ty), ty), new QuantizeRule(sz, Zero(tz), tz, divides: true), fused: false, relu: draw % 5 == 0);
+            ReferenceBinary.Run(x, y, expected, rule);
+            VectorBinary.Run(x, y, actual, rule);
+            Equal(expected, actual, 1, i => $"{rule.ScaleX:R} {rule.ZeroX} + {rule.ScaleY:R} {rule.ZeroY} -> {rule.Output.Scale:R} {rule.Output.ZeroPoint}: {x[i]}, {y[i]}");
+        }
+    }
+
     [Theory]
     [InlineData(QDType.QUInt8, false)]
     [InlineData(QDType.QUInt8, true)]

@@ -78,7 +78,9 @@ internal static class VectorBinary
                 spreadX.Fill(x[0]);
             if (oneY)
                 spreadY.Fill(y[0]);
-            i = Vector512.IsHardwareAccelerated
+            i = typeof(TOp) == typeof(Sum) && typeof(TSteps) == typeof(OnnxSteps) && VectorRatioSum.Takes(rule)
+                ? VectorRatioSum.Run<TX, TY, Exact<TReal, TX, TY>>(ref from, oneX ? 0 : 1, ref and, oneY ? 0 : 1, z, rule, default)
+                : Vector512.IsHardwareAccelerated
                 ? Run512<TOp, TReal, TSteps, TX, TY>(ref from, oneX ? 0 : 1, ref and, oneY ? 0 : 1, z, rule)
                 : Run256<TOp, TReal, TSteps, TX, TY>(ref from, oneX ? 0 : 1, ref and, oneY ? 0 : 1, z, rule);
         }
@@ -162,6 +164,11 @@ internal static class VectorBinary
         Vector256<float> v = TOp.Apply(TReal.Real(Vector256.ConvertToSingle(TX.Widen256(ref p)), scaleX, secondX),
             TReal.Real(Vector256.ConvertToSingle(TY.Widen256(ref q)), scaleY, secondY));
         return TSteps.Steps(v, factor, inverse, zeroPoint);
+    }
+
+    private readonly struct Exact<TReal, TX, TY> : VectorRatioSum.IExactBlock where TReal : IRealKind where TX : IByteKind where TY : IByteKind
+    {
+        public void Run(ref byte x, int stepX, ref byte y, int stepY, Span<byte> z, in BinaryRule rule) => Run512<Sum, TReal, OnnxSteps, TX, TY>(ref x, stepX, ref y, stepY, z, rule);
     }
 
     private interface IOperation

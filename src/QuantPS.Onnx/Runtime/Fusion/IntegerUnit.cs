@@ -46,12 +46,12 @@ internal sealed record IntegerUnit
             LayerOptions options = new() { Name = Context.Name, Relu = Range.IsRelu };
             if (((WeightOperator)Operator).CreateLayer(Context, Weight, Bias, Inputs[0].QParams, Output.QParams, EngineKind.OnnxRuntime, options) is not { } layer)
                 return null;
-            return (layer, inputs => Limited(layer.Run(inputs[0])));
+            return (layer, (inputs, spent) => Limited(layer.Run(inputs[0])));
         }
         if (Inputs.Count == 1 && Operator.RangeOf(Context.Graph, Context.Node) is ActivationRange own)
         {
             QuantizedTable table = new(Inputs[0].QParams, Output.QParams, v => MathF.Min(MathF.Max(v, own.Low), own.High), onnxRule: true);
-            return (null, inputs => table.Run(inputs[0]));
+            return (null, (inputs, spent) => table.Run(inputs[0], inPlace: (spent & 1) != 0));
         }
         if (Operator is DataMovement)
         {
@@ -61,7 +61,7 @@ internal sealed record IntegerUnit
             if (OneMeaning(input, Output.QParams))
                 return (null, moved);
             QuantizedTable table = new(input, Output.QParams, v => v, onnxRule: true);
-            return (null, inputs => table.Run(moved(inputs)));
+            return (null, (inputs, spent) => table.Run(moved(inputs, spent)));
         }
         StepContext context = new(Context, [.. Inputs.Select(i => i.QParams)], Output.QParams, Range, OnnxRule: true);
         return Operator.CreateStep(context) is Int8Step step ? (null, step) : null;

@@ -37,11 +37,19 @@ internal sealed class UnitStep : PlanStep
 
     public override string Description => $"{Unit.OpType} {Unit.Context.Name} {Layer?.KernelName}";
 
-    public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs)
+    public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs) => Run(inputs, outputs, 0);
+
+    public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs, uint spent)
     {
         var integers = new QuantizedTensor[operands.Length];
+        uint over = 0;
         for (int i = 0; i < integers.Length; i++)
-            integers[i] = operands[i].Constant ?? inputs[operands[i].Input].Meant(Unit.Inputs[i].QParams);
-        outputs[0] = GraphValue.FromLayer(step(integers));
+        {
+            (QuantizedTensor? constant, int input) = operands[i];
+            integers[i] = constant ?? inputs[input].Meant(Unit.Inputs[i].QParams);
+            if (constant is null && (spent >> input & 1) != 0)
+                over |= 1u << i;
+        }
+        outputs[0] = GraphValue.FromLayer(step(integers, over));
     }
 }
