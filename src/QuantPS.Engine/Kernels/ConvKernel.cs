@@ -24,6 +24,18 @@ public abstract class ConvKernel
     /// <param name="inputSpatial">Spatial sizes, as many as the geometry has.</param>
     /// <param name="output">Receives [N, O, output spatial...] in the kernel's layout.</param>
     public abstract void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output);
+
+    /// <summary>The same, and the sums with another tensor in the outputs' place.</summary>
+    /// <param name="input">8-bit activations, [N, C, spatial...] in the kernel's layout.</param>
+    /// <param name="batch">N.</param>
+    /// <param name="inputSpatial">Spatial sizes, as many as the geometry has.</param>
+    /// <param name="output">Receives the sums, [N, O, output spatial...] in the kernel's layout.</param>
+    /// <param name="residual">What to add.</param>
+    public virtual void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output, in ConvResidual residual)
+    {
+        Run(input, batch, inputSpatial, output);
+        BinaryKernel.Run(output, residual.Other, output, residual.Rule);
+    }
 }
 
 /// <summary>A matrix-product kernel with its packed weights.</summary>

@@ -69,6 +69,14 @@ public sealed class QuantizedAdd
         return operands.Result;
     }
 
+    /// <summary>The sum as a rule for every pair wherever it lies; null where the arithmetic is another.</summary>
+    internal BinaryRule? RuleFor(QParams x, QParams y)
+    {
+        if (options.Compat || TakesFixedPoint(x) || (engine != EngineKind.OnnxRuntime && x.DType != y.DType))
+            return null;
+        return FloatRule(x, y, new AtenQuantizer(OutputQParams, options));
+    }
+
     /// <summary>The parameters that this was planned for.</summary>
     public (QParams A, QParams B) InputQParams => (a, b);
 
@@ -78,8 +86,7 @@ public sealed class QuantizedAdd
     {
         var quantizer = new AtenQuantizer(OutputQParams, options);
         bool onnx = engine == EngineKind.OnnxRuntime;
-        QuantizeRule output = onnx ? new QuantizeRule(OutputQParams.Scales[0], OutputQParams.ZeroPoints[0], OutputQParams.DType, divides: true) : quantizer.VectorRule;
-        BinaryRule rule = new(x, y, output, fused: !onnx, options.Relu), tail = new(x, y, quantizer.ScalarRule, fused: false, options.Relu);
+        BinaryRule rule = FloatRule(x, y, quantizer), tail = new(x, y, quantizer.ScalarRule, fused: false, options.Relu);
         int length = operands.Broadcast.Length, vector = onnx ? length : quantizer.VectorLength(length);
         if (operands.Broadcast.IsPlain)
         {
@@ -89,6 +96,13 @@ public sealed class QuantizedAdd
         }
         bool vectors = KernelSelector.UsesVectors;
         BinaryRuns.Run(operands, vector, (a, b, sums) => BinaryKernel.Run(a, b, sums, rule, vectors), (a, b, sums) => BinaryKernel.Run(a, b, sums, tail, vectors));
+    }
+
+    private BinaryRule FloatRule(QParams x, QParams y, AtenQuantizer quantizer)
+    {
+        bool onnx = engine == EngineKind.OnnxRuntime;
+        QuantizeRule output = onnx ? new QuantizeRule(OutputQParams.Scales[0], OutputQParams.ZeroPoints[0], OutputQParams.DType, divides: true) : quantizer.VectorRule;
+        return new(x, y, output, fused: !onnx, options.Relu);
     }
 
     private static void RunFixedPoint(in BinaryOperands operands, FixedPointAddRule rule)

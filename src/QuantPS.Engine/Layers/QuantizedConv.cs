@@ -78,31 +78,54 @@ public sealed class QuantizedConv : QuantizedWeightLayer
         int[] outputShape = OutputShape(x);
         Plan plan = plans.For(x.QParams);
         QuantizedTensor y = OperatorChecks.NewTensor(outputShape, OutputQParams, x, plan.Kernel.Layout, out Memory<byte> output);
-        if (Geometry.Reflect)
-            x = ReflectionPadding.Apply(x, Geometry.PadBegin, Geometry.PadEnd);
-        RunKernel(plan.Kernel, x, output);
+        RunKernel(plan.Kernel, x, output, null);
+        return y;
+    }
+
+    /// <summary>The convolution and the sum of its result with another tensor, as a residual block has it: <paramref name="add"/> of both, while the outputs are in
+    /// the cache. The same integers as one after the other.</summary>
+    /// <param name="x">The convolution's input.</param>
+    /// <param name="other">The other operand of the sum.</param>
+    /// <param name="add">The sum. Which operand is the first does not matter to it.</param>
+    /// <param name="spent">The other operand's memory may be written over.</param>
+    /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType.</exception>
+    public QuantizedTensor RunAndAdd(QuantizedTensor x, QuantizedTensor other, QuantizedAdd add, bool spent = false)
+    {
+        int[] outputShape = OutputShape(x);
+        Plan plan = plans.For(x.QParams);
+        Memory<byte> terms = default;
+        bool lies = plan.Kernel.Layout == KernelLayout.ChannelsLast && other.TryGetChannelsLast(out terms);
+        if (!lies || !other.Dims.SequenceEqual(outputShape) || add.RuleFor(OutputQParams, other.QParams) is not { } rule)
+            return add.Run(Run(x), other, spent ? SpentOperand.First | SpentOperand.Second : SpentOperand.First);
+        QuantizedTensor y = OperatorChecks.NewTensor(outputShape, add.OutputQParams, x, KernelLayout.ChannelsLast, out Memory<byte> output);
+        RunKernel(plan.Kernel, x, output, new ConvResidual(terms, rule));
         return y;
     }
 
     /// <summary>Results stay in the kernel's layout; an input that lies plane by plane is turned for a kernel that wants pixels.</summary>
-    private static void RunKernel(ConvKernel kernel, QuantizedTensor x, Memory<byte> output)
+    private void RunKernel(ConvKernel kernel, QuantizedTensor x, Memory<byte> output, ConvResidual? residual)
     {
+        if (Geometry.Reflect)
+            x = ReflectionPadding.Apply(x, Geometry.PadBegin, Geometry.PadEnd);
         int batch = x.Dims[0];
         int[] spatial = x.Dims[2..].ToArray();
-        if (kernel.Layout == KernelLayout.Contiguous)
+        byte[]? turned = null;
+        Memory<byte> input = default;
+        bool lies = kernel.Layout == KernelLayout.ChannelsLast && x.TryGetChannelsLast(out input);
+        if (!lies)
+            input = x.Memory;
+        if (!lies && kernel.Layout == KernelLayout.ChannelsLast)
         {
-            kernel.Run(x.Memory, batch, spatial, output);
-            return;
+            turned = ArrayPool<byte>.Shared.Rent(x.Length);
+            LayoutConversion.ToChannelsLast(input, turned, batch, x.Dims[1], TensorShape.Count(spatial));
+            input = turned.AsMemory(0, x.Length);
         }
-        if (x.TryGetChannelsLast(out Memory<byte> pixels))
-        {
-            kernel.Run(pixels, batch, spatial, output);
-            return;
-        }
-        byte[] input = ArrayPool<byte>.Shared.Rent(x.Length);
-        LayoutConversion.ToChannelsLast(x.Memory, input, batch, x.Dims[1], TensorShape.Count(spatial));
-        kernel.Run(input.AsMemory(0, x.Length), batch, spatial, output);
-        ArrayPool<byte>.Shared.Return(input);
+        if (residual is { } given)
+            kernel.Run(input, batch, spatial, output, given);
+        else
+            kernel.Run(input, batch, spatial, output);
+        if (turned is not null)
+            ArrayPool<byte>.Shared.Return(turned);
     }
 
     /// <summary>Shape of the result for an input, which is checked.</summary>

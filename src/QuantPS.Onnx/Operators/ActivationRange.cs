@@ -27,6 +27,9 @@ public readonly record struct ActivationRange(float Low, float High)
     /// <summary>True when the integers' own range already lets nothing else through.</summary>
     public bool IsRedundant(QParams qparams, bool onnxRule) => Integers(qparams, onnxRule) == qparams.DType.Range();
 
+    /// <summary>True when a layer that was told of a ReLU (<see cref="IsRelu"/>) leaves nothing to limit.</summary>
+    public bool IsDoneByLayer(QParams qparams, bool onnxRule) => (float.IsPositiveInfinity(High) && (IsRelu || float.IsNegativeInfinity(Low))) || IsRedundant(qparams, onnxRule);
+
     /// <summary>Limits a tensor's integers in place.</summary>
     public void Clamp(QuantizedTensor tensor, bool onnxRule)
     {

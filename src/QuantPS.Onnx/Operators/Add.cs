@@ -16,7 +16,7 @@ public sealed class Add : QuantOperator
 
     public override Int8Step? CreateStep(StepContext context)
     {
-        QuantizedAdd add = new(context.Inputs[0], context.Inputs[1], context.Output, context.Range.IsRelu, context.OnnxRule);
+        QuantizedAdd add = LayerOf(context);
         return (inputs, spent) =>
         {
             QuantizedTensor sum = add.Run(inputs[0], inputs[1], InPlace.Of(spent));
@@ -24,6 +24,10 @@ public sealed class Add : QuantOperator
             return sum;
         };
     }
+
+    /// <summary>The sum, with a fused Relu; another limit comes behind it.</summary>
+    internal static QuantizedAdd LayerOf(StepContext context) =>
+        new(context.Inputs[0], context.Inputs[1], context.Output, context.Range.IsRelu, context.OnnxRule);
 
     public override bool WriteIntegers(IntegerWriter writer) =>
         writer.Write("QLinearAdd", IntegerWriter.Microsoft, [.. writer.Input(0), .. writer.Input(1), .. writer.OutputParameters]);

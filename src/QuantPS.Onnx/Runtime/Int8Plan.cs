@@ -15,7 +15,8 @@ namespace QuantPS.Onnx.Runtime;
 public sealed class Int8Plan : IDisposable
 {
     private readonly QuantizedGraph graph;
-    private readonly StepSequence steps;
+    // Every node by itself, for those who want to see values between; and with what can be done in one go.
+    private readonly StepSequence every, steps;
     private readonly ConcurrentBag<ActivationPool> pools = [];
 
     /// <param name="graph">The quantized graph.</param>
@@ -24,7 +25,9 @@ public sealed class Int8Plan : IDisposable
     public Int8Plan(QuantizedGraph graph, SessionSettings? settings = null)
     {
         this.graph = graph;
-        steps = new StepSequence(Schedule(settings), Inputs.Types.Select(t => t.Name), graph.Float.Graph.Outputs.Select(o => o.Name));
+        string[] outputs = [.. graph.Float.Graph.Outputs.Select(o => o.Name)];
+        every = new StepSequence(Schedule(settings), Inputs.Types.Select(t => t.Name), outputs);
+        steps = new StepSequence(ResidualStep.Fuse([.. every.Steps], outputs), Inputs.Types.Select(t => t.Name), outputs);
     }
 
     /// <summary>What the model takes.</summary>
@@ -50,7 +53,7 @@ public sealed class Int8Plan : IDisposable
         if (!pools.TryTake(out ActivationPool? pool))
             pool = new ActivationPool();
         ActivationPool.Scope scope = pool.Use();
-        using StepSequence.Values values = steps.Begin(Inputs.Types.Select(t => KeyValuePair.Create(t.Name, InputValues.Create(inputs[t.Name], t))));
+        using StepSequence.Values values = (capture is null ? steps : every).Begin(Inputs.Types.Select(t => KeyValuePair.Create(t.Name, InputValues.Create(inputs[t.Name], t))));
         try
         {
             foreach (Execution.ValueType input in Inputs.Types)
@@ -84,7 +87,7 @@ public sealed class Int8Plan : IDisposable
         }
     }
 
-    public void Dispose() => steps.Dispose();
+    public void Dispose() => every.Dispose();
 
     private List<PlanStep> Schedule(SessionSettings? settings)
     {

@@ -31,7 +31,8 @@ public sealed class ModelPlan : IDisposable
         ValueTypes types = ValueTypes.Infer(model);
         Inputs = types.Inputs;
         constants = new ConstantValues(model, types);
-        steps = new StepSequence(Schedule(types, settings, fuse), Inputs.Types.Select(t => t.Name), model.Graph.Outputs.Select(o => o.Name));
+        string[] outputs = [.. model.Graph.Outputs.Select(o => o.Name)];
+        steps = new StepSequence(ResidualStep.Fuse(Schedule(types, settings, fuse), outputs), Inputs.Types.Select(t => t.Name), outputs);
         // The steps have the other constants that they need.
         constants.Keep([.. model.Graph.Outputs.Select(o => o.Name).Where(constants.Has)]);
     }

@@ -28,6 +28,23 @@ public class Int8PlanTests
         Assert.Equal(together, parallel.SelectMany(p => p));
     }
 
+    /// <summary>Sums that end residual blocks are made with the convolution; whoever looks at every value gets them one after the other.</summary>
+    [Theory]
+    [InlineData("fmnist-resnet8", "x86")]
+    [InlineData("fmnist-resnet8-bn", "qnnpack")]
+    [InlineData("fmnist-mobile-bn", "onnxruntime")]
+    [InlineData("fmnist-mobile-bn", "x86")]
+    public void ValuesBetweenDoNotDependOnWhoLooks(string network, string preset)
+    {
+        QuantizedGraph graph = ModelQuantizer.Quantize(Workflow.Calibrate(TestData.Network(network), QConfigPresets.Get(preset), 32));
+        using Int8Plan plan = new(graph);
+        Tensor batch = TestData.Batches(TestData.TestImages, 6).First();
+        HashSet<string> all = [.. graph.Nodes.Where(n => n.IsQuantized).Select(n => n.Planned.Output)];
+        PlanResult seen = plan.Run(batch, all);
+        Assert.Equal(all, seen.CapturedIntegers.Keys.ToHashSet());
+        Assert.Equal(seen.Outputs["logits"].ToArray(), plan.Run(batch).Outputs["logits"].ToArray());
+    }
+
     /// <summary>Float nodes before, between and behind int8 ones, also with values that are not float (Shape, Gather).</summary>
     [Fact]
     public void FloatIslands()

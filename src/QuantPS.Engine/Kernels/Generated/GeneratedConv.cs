@@ -1,3 +1,4 @@
+using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics.Requantization;
 
@@ -15,6 +16,9 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
 
     // Weights that have left the second-level cache when a network comes round to them; on maps of few bands there is little work per weight to hide that.
     private const int StreamedBytes = 192 * 1024, MostPrefetchedBands = 28;
+
+    // Of the second-level cache: outputs that are added to what else is needed.
+    private const int SumBytes = 256 * 1024;
 
     // Enough for parts of equal size; and tiles of small maps that have code of their own each.
     private const int BandsPerThread = 4, MostOddTiles = 8;
@@ -90,30 +94,48 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
 
     public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output) => Run(input, batch, inputSpatial[0], inputSpatial[1], output);
 
+    /// <inheritdoc/>
+    public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output, in ConvResidual residual) =>
+        Run(input, batch, inputSpatial[0], inputSpatial[1], output, residual);
+
     /// <inheritdoc cref="Run(ReadOnlyMemory{byte}, int, int[], Memory{byte})"/>
-    public void Run(ReadOnlyMemory<byte> input, int batch, int height, int width, Memory<byte> output)
+    public void Run(ReadOnlyMemory<byte> input, int batch, int height, int width, Memory<byte> output, ConvResidual? residual = null)
     {
         if (batch == 0)
             return;
+        if (residual is { } given && given.Other.Length != output.Length)
+            throw new ArgumentException($"{given.Other.Length} bytes to add to {output.Length}.");
         Shape s = ShapeFor(batch, height, width);
-        using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin();
+        using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin(), other = residual?.Other.Pin() ?? default;
         int units = s.Images * s.Bands.Length;
         // A unit is a band of one image. Threads get units, each with all channels: two that wrote neighbouring channels of a pixel would fight
         // for its cache line. Only where there are fewer units than threads, the pairs of channel blocks are shared out.
         int pairsAtOnce = units >= KernelThreads.Count ? Pairs : 1;
-        KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer, pairsAtOnce));
+        // A part has whole pixels only where it has all channels; else the sums come afterwards.
+        bool adds = residual is not null && pairsAtOnce == Pairs;
+        KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer, pairsAtOnce,
+            adds ? (byte*)other.Pointer : null, adds ? residual!.Value.Rule : default, KernelSelector.UsesVectors));
+        if (residual is { } late && !adds)
+            BinaryKernel.Run(output, late.Other, output, late.Rule);
         // Finalizers free weights and parameters, and the code that reads them holds no reference to this object.
         GC.KeepAlive(this);
     }
 
-    private readonly struct Work(GeneratedConv conv, Shape shape, byte* input, byte* output, int pairsAtOnce) : IKernelWork
+    /// <summary>other is null where nothing is added.</summary>
+    private readonly struct Work(GeneratedConv conv, Shape shape, byte* input, byte* output, int pairsAtOnce, byte* other, BinaryRule rule, bool vectors) : IKernelWork
     {
         /// <summary>Jobs [from, to): unit by unit, and of a unit pair by pair (or all at once).</summary>
         public void Run(int from, int to)
         {
             if (pairsAtOnce == conv.Pairs)
             {
-                conv.RunUnits(shape, input, output, from, to, 0, conv.Pairs);
+                for (int unit = from, end; unit < to; unit = end)
+                {
+                    end = other is null ? to : Math.Min(Math.Min(to, unit + shape.BandsToAdd), (unit / shape.Bands.Length + 1) * shape.Bands.Length);
+                    conv.RunUnits(shape, input, output, unit, end, 0, conv.Pairs);
+                    if (other is not null)
+                        Add(unit, end);
+                }
                 return;
             }
             for (int job = from, end; job < to; job = end)
@@ -122,6 +144,15 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
                 end = Math.Min(to, (unit + 1) * conv.Pairs);
                 conv.RunUnits(shape, input, output, unit, unit + 1, job - unit * conv.Pairs, end - unit * conv.Pairs);
             }
+        }
+
+        /// <summary>Units of one image: their bands lie one behind the other in the output.</summary>
+        private void Add(int from, int to)
+        {
+            int bands = shape.Bands.Length, image = from / bands;
+            long start = image * shape.OutputBytes + conv.Start(shape, from % bands), end = image * shape.OutputBytes + conv.Start(shape, to - image * bands);
+            Span<byte> sums = new(output + start, (int)(end - start));
+            BinaryKernel.Run(sums, new ReadOnlySpan<byte>(other + start, sums.Length), sums, rule, vectors);
         }
     }
 
@@ -170,6 +201,9 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
             Code(s, band.Tile, blocks, last).Run(&call);
         }
     }
+
+    /// <summary>Where a band begins in an image's output; the image's end behind the last.</summary>
+    private long Start(Shape s, int band) => band == s.Bands.Length ? s.OutputBytes : ((long)s.Bands[band].Row * s.OutWidth + s.Bands[band].Column) * outputs;
 
     private ConvTileCode Code(Shape s, Tile tile, int blocks, int last) => tile.Codes[(blocks - 1) * 17 + last] ?? Generate(s, tile, blocks, last);
 
@@ -344,6 +378,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
                 }
             }
             Bands = [.. bands];
+            BandsToAdd = Math.Max(1, (int)(Bands.Length * (long)SumBytes / Math.Max(1, OutputBytes)));
             BandsAtOnce = conv.copies ? Math.Max(1, (int)(Bands.Length * (long)ChunkBytes / ((long)Height * Pitch))) : Bands.Length;
 
             int Offset(int pixel) => pixel / OutWidth * rowStep + pixel % OutWidth * step;
@@ -381,6 +416,9 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         public int Pitch { get; }
 
         public Band[] Bands { get; }
+
+        /// <summary>Bands after which their outputs are added to a residual.</summary>
+        public int BandsToAdd { get; }
 
         /// <summary>Bands whose rows are copied in one go.</summary>
         public int BandsAtOnce { get; }

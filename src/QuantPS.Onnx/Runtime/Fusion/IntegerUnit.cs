@@ -38,6 +38,8 @@ internal sealed record IntegerUnit
     /// <summary>"Conv", "Conv+Relu", ...</summary>
     public string OpType => Activation is null ? Context.Node.OpType : $"{Context.Node.OpType}+{Activation.OpType}";
 
+    public StepContext StepContext => new(Context, [.. Inputs.Select(i => i.QParams)], Output.QParams, Range, OnnxRule: true);
+
     /// <summary>The layer with weights, ready to run, or the operator's step; null where this module has no kernel.</summary>
     public (QuantizedWeightLayer? Layer, Int8Step Step)? Build()
     {
@@ -63,8 +65,7 @@ internal sealed record IntegerUnit
             QuantizedTable table = new(input, Output.QParams, v => v, onnxRule: true);
             return (null, (inputs, spent) => table.Run(moved(inputs, spent)));
         }
-        StepContext context = new(Context, [.. Inputs.Select(i => i.QParams)], Output.QParams, Range, OnnxRule: true);
-        return Operator.CreateStep(context) is Int8Step step ? (null, step) : null;
+        return Operator.CreateStep(StepContext) is Int8Step step ? (null, step) : null;
     }
 
     private static bool OneMeaning(QParams a, QParams b) =>

@@ -30,8 +30,14 @@ public class FusionTests
         OnnxModel file = pairs ? QdqExporter.Export(graph).Model : QOperatorExporter.Export(graph).Model;
         using ModelPlan plan = new(file);
         Assert.Equal(0, plan.FloatIslandCount);
-        Assert.All(plan.Steps.Skip(1).SkipLast(1), s => Assert.IsType<UnitStep>(s));
-        Assert.Equal(graph.Nodes.Count(n => n.Layer is not null), plan.Steps.OfType<UnitStep>().Count(s => s.Layer is not null));
+        Assert.IsType<QuantizeStep>(plan.Steps.First());
+        Assert.IsType<DequantizeStep>(plan.Steps.Last());
+        PlanStep[] layers = [.. plan.Steps.Skip(1).SkipLast(1).SelectMany(s => s is ResidualStep both ? (PlanStep[])[both.Conv, both.Add] : [s])];
+        Assert.All(layers, s => Assert.IsType<UnitStep>(s));
+        Assert.Equal(graph.Nodes.Count(n => n.Layer is not null), layers.OfType<UnitStep>().Count(s => s.Layer is not null));
+        // Every sum of these networks ends a residual block.
+        Assert.Equal(graph.Nodes.Count(n => n.Planned.Node.OpType == "Add"), plan.Steps.Count(s => s is ResidualStep));
+        Assert.NotEmpty(plan.Steps.OfType<ResidualStep>());
         using OnnxRuntimeSession session = new(file);
         QParams output = graph.QParamsOf(graph.Float.Graph.Outputs[0].Name)!;
         int differ = 0, all = 0;
