@@ -18,7 +18,8 @@ namespace QuantPS.Benchmarks;
 
 /// <summary>Whole networks in int8: our runtime on the exported file, and on the quantized model that it was exported from, against ONNX Runtime on the
 /// same file. Same process, interleaved, medians.</summary>
-/// <remarks>--shape NETWORK,BATCH with resnet50, mobilenetv2, or an ONNX file with one image input; --profile 1 shows each step's share.</remarks>
+/// <remarks>--shape NETWORK,BATCH with resnet50, mobilenetv2, or an ONNX file with one image input, whose height and width follow where the file leaves them open;
+/// --profile 1 shows each step's share.</remarks>
 internal static class NetworkBenchmark
 {
     private static readonly string[] Shapes = ["resnet50,1", "resnet50,8", "mobilenetv2,1", "mobilenetv2,8",
@@ -32,17 +33,17 @@ internal static class NetworkBenchmark
         int profile = Array.IndexOf(args, "--profile");
         if (profile >= 0)
             args = [.. args[..profile], .. args[(profile + 2)..]];
-        BenchmarkOptions options = BenchmarkOptions.Parse("network", args, "NETWORK,BATCH");
-        Console.WriteLine("network              batch threads     file us    model us      ort us   ratio (file)  (model)  outputs that differ");
+        BenchmarkOptions options = BenchmarkOptions.Parse("network", args, "NETWORK,BATCH[,HEIGHT,WIDTH]");
+        Console.WriteLine("network                  batch threads     file us    model us      ort us   ratio (file)  (model)  outputs that differ");
         List<Row> rows = [];
         foreach (string shape in options.Shapes.Count > 0 ? options.Shapes : Shapes)
         {
             string[] parts = shape.Split(',');
-            if (parts.Length != 2)
-                throw new FormatException($"'{shape}': a shape is NETWORK,BATCH.");
-            int batch = int.Parse(parts[1], CultureInfo.InvariantCulture);
+            if (parts.Length is not (2 or 4))
+                throw new FormatException($"'{shape}': a shape is NETWORK,BATCH or NETWORK,BATCH,HEIGHT,WIDTH.");
+            int[] numbers = [.. parts[1..].Select(n => int.Parse(n, CultureInfo.InvariantCulture))];
             OnnxModel real = Load(parts[0]);
-            int[] sizes = [batch, .. ValueTypes.Infer(real).Inputs.Types[0].Dims[1..]];
+            int[] dims = [.. ValueTypes.Infer(real).Inputs.Types[0].Dims], sizes = numbers.Length == 3 ? [numbers[0], dims[1], numbers[1], numbers[2]] : [numbers[0], .. dims[1..]];
             using Calibrator calibrator = new(real, QConfigPresets.Get("onnxruntime"));
             for (int i = 0; i < 4; i++)
                 calibrator.Observe(Random(i, [1, .. sizes[1..]]));
@@ -53,9 +54,9 @@ internal static class NetworkBenchmark
             {
                 if (profile >= 0)
                     Profile(file, x, threads);
-                Row r = Measure(parts[0], graph, file, x, threads);
+                Row r = Measure(Path.GetFileNameWithoutExtension(parts[0]), graph, file, x, threads);
                 rows.Add(r);
-                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{r.network,-22}{r.batch,4}{r.threads,8}{r.file_us,12:F0}{r.model_us,12:F0}{r.ort_us,12:F0}")
+                Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{r.network,-26}{r.batch,4}{r.threads,8}{r.file_us,12:F0}{r.model_us,12:F0}{r.ort_us,12:F0}")
                     + string.Create(CultureInfo.InvariantCulture, $"{r.file_ratio,15:F2}{r.model_ratio,9:F2}  {r.different} of {r.outputs}, by {r.largest:G3} at most"));
             }
         }

@@ -1,3 +1,4 @@
+using System.Buffers;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Kernels.Reference;
@@ -9,8 +10,9 @@ namespace QuantPS.Engine.Layers;
 
 /// <summary>A quantized transposed convolution, PyTorch's quantized.ConvTranspose1d/2d/3d.</summary>
 /// <remarks>
+/// onnxruntime: the formula of QLinearConv; ONNX itself has no integer form, and ONNX Runtime computes in float32 between the same integers.
 /// Source: aten/native/quantized/cpu/qconv.cpp, qconv_prepack.cpp. The arithmetic is the engine's own for convolutions; there is no fused ReLU.
-/// Weights per channel (axis 1) only with qnnpack and one group: fbgemm, onednn and x86 refuse them, and QNNPACK reads past the scales when there
+/// Weights per channel (axis 1) only with qnnpack or onnxruntime and one group: fbgemm, onednn and x86 refuse them, and QNNPACK reads past the scales when there
 /// are several groups. The real QNNPACK has no 3-D form (torch 1.13 returns memory that was never written); here it has, by the same formula.
 /// </remarks>
 public sealed class QuantizedConvTranspose : QuantizedWeightLayer
@@ -26,20 +28,35 @@ public sealed class QuantizedConvTranspose : QuantizedWeightLayer
     /// <param name="options">Name, compat, PyTorch's version.</param>
     /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType, UnsupportedScheme, UnsupportedOperator, AsymmetricWeightRefused, InvalidRequantizationScale.</exception>
     public QuantizedConvTranspose(QuantizedTensor weight, float[]? bias, ConvTransposeGeometry geometry, QParams input, QParams output, EngineKind engine = EngineKind.X86, LayerOptions? options = null)
-        : base(weight, bias, input, output, engine, options ?? new LayerOptions(), isConv: true, geometry.Groups, channelAxis: 1, hasOutputPadding: Array.Exists(geometry.OutputPadding, p => p > 0))
+        : this(weight, bias, null, geometry, input, output, engine, options ?? new LayerOptions())
     {
-        OperatorChecks.TorchOnly(engine, "QuantizedConvTranspose");
+    }
+
+    private QuantizedConvTranspose(QuantizedTensor weight, float[]? bias, int[]? integerBias, ConvTransposeGeometry geometry, QParams input, QParams output, EngineKind engine, LayerOptions options)
+        : base(weight, bias, input, output, engine, options, isConv: true, geometry.Groups, channelAxis: 1, hasOutputPadding: Array.Exists(geometry.OutputPadding, p => p > 0), integerBias: integerBias)
+    {
         Geometry = geometry;
         if (weight.Rank != geometry.SpatialRank + 2 || !weight.Dims[2..].SequenceEqual(geometry.Kernel))
             throw new QuantException(ErrorIds.ShapeMismatch, $"{Label}: the weight [{TensorShape.Format(weight.Dims)}] must be [input channels, output channels / groups, {string.Join(", ", geometry.Kernel)}].", weight);
         if (InputChannels % geometry.Groups != 0)
             throw new QuantException(ErrorIds.ShapeMismatch, $"{Label}: {InputChannels} input channels cannot be split into {geometry.Groups} groups.", weight);
-        if (weight.QParams.IsPerChannel && (engine != EngineKind.Qnnpack || geometry.Groups > 1))
-            throw new QuantException(ErrorIds.UnsupportedScheme, $"{Label}: transposed convolutions take per-channel weights only with the engine qnnpack and one group. Quantize the weight per tensor.", weight);
+        if (weight.QParams.IsPerChannel && (engine is not (EngineKind.Qnnpack or EngineKind.OnnxRuntime) || geometry.Groups > 1))
+            throw new QuantException(ErrorIds.UnsupportedScheme, $"{Label}: transposed convolutions take per-channel weights only with the engines qnnpack and onnxruntime, and one group. Quantize the weight per tensor.", weight);
         if (engine == EngineKind.OneDnn && Array.Exists(geometry.OutputPadding, p => p > 0))
             throw new QuantException(ErrorIds.UnsupportedOperator, $"{Label}: onednn only supports output padding 0. Use the engine fbgemm, qnnpack or x86.", this);
         plans = new(input, MakePlan);
     }
+
+    /// <summary>A layer of a model that holds the bias as int32, as ONNX does; with ONNX Runtime's arithmetic. The integers are taken as they are.</summary>
+    /// <param name="weight">qint8 [I, O / groups, kernel...], per tensor, or per channel along axis 1 (one group).</param>
+    /// <param name="bias">[O], in steps of input scale x weight scale.</param>
+    /// <param name="geometry">Kernel, stride, padding, output padding, dilation, groups.</param>
+    /// <param name="input">8-bit parameters of the input.</param>
+    /// <param name="output">8-bit parameters of the result.</param>
+    /// <param name="options">Name, ReLU.</param>
+    /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType.</exception>
+    public static QuantizedConvTranspose FromIntegerBias(QuantizedTensor weight, int[] bias, ConvTransposeGeometry geometry, QParams input, QParams output, LayerOptions? options = null) =>
+        new(weight, BiasValues(bias, weight, input), bias, geometry, input, output, EngineKind.OnnxRuntime, options ?? new LayerOptions());
 
     public ConvTransposeGeometry Geometry { get; }
 
@@ -56,8 +73,21 @@ public sealed class QuantizedConvTranspose : QuantizedWeightLayer
     {
         int[] outputShape = OutputShape(x);
         Plan plan = plans.For(x.QParams);
-        QuantizedTensor y = OperatorChecks.NewTensor(outputShape, OutputQParams, x);
-        plan.Kernel.Run(x.Memory, x.Dims[0], x.Dims[2..].ToArray(), y.Memory);
+        KernelLayout layout = plan.Kernel.Layout;
+        QuantizedTensor y = OperatorChecks.NewTensor(outputShape, OutputQParams, x, layout, out Memory<byte> output);
+        int batch = x.Dims[0];
+        int[] spatial = x.Dims[2..].ToArray();
+        if (layout == KernelLayout.Contiguous)
+            plan.Kernel.Run(x.Memory, batch, spatial, output);
+        else if (x.TryGetChannelsLast(out Memory<byte> pixels))
+            plan.Kernel.Run(pixels, batch, spatial, output);
+        else
+        {
+            byte[] turned = ArrayPool<byte>.Shared.Rent(x.Length);
+            LayoutConversion.ToChannelsLast(x.Memory, turned, batch, x.Dims[1], TensorShape.Count(spatial));
+            plan.Kernel.Run(turned.AsMemory(0, x.Length), batch, spatial, output);
+            ArrayPool<byte>.Shared.Return(turned);
+        }
         return y;
     }
 
@@ -74,7 +104,7 @@ public sealed class QuantizedConvTranspose : QuantizedWeightLayer
     private Plan MakePlan(QParams input)
     {
         Requantizer requantizer = CreateRequantizer(input, biasPackedThroughFloat: true);
-        return new Plan(requantizer, new ReferenceConvTranspose(new ConvTransposeProblem
+        ConvTransposeProblem problem = new()
         {
             Weight = WeightIntegers(),
             WeightZeroPoints = WeightZeroPoints(),
@@ -84,10 +114,11 @@ public sealed class QuantizedConvTranspose : QuantizedWeightLayer
             InputZeroPoint = FlippedZeroPoint(input),
             InputFlip = FlipOf(input),
             Requantizer = requantizer,
-        }));
+        };
+        return new Plan(requantizer, (ConvTransposeKernel?)TiledConvTranspose.TryCreate(problem, Expand) ?? new ReferenceConvTranspose(problem));
     }
 
-    private sealed record Plan(Requantizer Requantizer, ReferenceConvTranspose Kernel);
+    private sealed record Plan(Requantizer Requantizer, ConvTransposeKernel Kernel);
 
     public override string ToString() => $"QuantizedConvTranspose {Name} {InputChannels}->{OutputChannels} {Geometry} ({EffectiveEngine})";
 }

@@ -147,6 +147,9 @@ public abstract class QuantizedWeightLayer
         });
     }
 
+    /// <summary>The engine's formula for other channels.</summary>
+    protected Requantizer Expand(RequantizationSpec spec) => profile.CreateRequantizer(spec);
+
     /// <summary>The real values of an int32 bias: steps of input scale x weight scale, float32.</summary>
     /// <exception cref="QuantException">ShapeMismatch.</exception>
     protected static float[] BiasValues(int[] bias, QuantizedTensor weight, QParams input)

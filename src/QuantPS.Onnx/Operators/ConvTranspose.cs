@@ -38,14 +38,15 @@ public sealed class ConvTranspose : WeightOperator
     public override QuantizedWeightLayer? CreateLayer(NodeContext context, QuantizedTensor weight, LayerBias bias, QParams input,
         QParams output, EngineKind engine, LayerOptions options)
     {
-        int[] kernel = context.ConstantInput(1)!.Shape()[2..];
+        int[] kernel = weight.Shape[2..];
         int[] pads = context.Node.GetInts("pads") ?? new int[2 * kernel.Length], begin = pads[..kernel.Length];
         int[] outputPadding = context.Node.GetInts("output_padding") ?? new int[kernel.Length];
-        if (engine == EngineKind.OnnxRuntime || context.Node.GetString("auto_pad", "NOTSET") != "NOTSET" || context.Node.GetInts("output_shape") is not null
-            || !begin.SequenceEqual(pads[kernel.Length..]) || options.Relu || (engine == EngineKind.OneDnn && outputPadding.Any(p => p > 0)))
+        if (context.Node.GetString("auto_pad", "NOTSET") != "NOTSET" || context.Node.GetInts("output_shape") is not null
+            || !begin.SequenceEqual(pads[kernel.Length..]) || (options.Relu && engine != EngineKind.OnnxRuntime) || (engine == EngineKind.OneDnn && outputPadding.Any(p => p > 0)))
             return null;
         ConvTransposeGeometry geometry = new(kernel, context.Node.GetInts("strides"), begin, outputPadding, context.Node.GetInts("dilations"),
             checked((int)context.Node.GetInt("group", 1)));
-        return new QuantizedConvTranspose(weight, bias.Real, geometry, input, output, engine, options);
+        return bias.Integers is { } integers ? QuantizedConvTranspose.FromIntegerBias(weight, integers, geometry, input, output, options)
+            : new QuantizedConvTranspose(weight, bias.Real, geometry, input, output, engine, options);
     }
 }

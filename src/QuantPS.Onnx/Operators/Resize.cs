@@ -1,3 +1,4 @@
+using QuantPS.Engine.Layers;
 using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 
@@ -11,6 +12,13 @@ public sealed class Resize : DataMovement
     public override string OpType => "Resize";
 
     public override bool SharesInputQParams(NodeContext context) => Mode(context) is "nearest" or "linear";
+
+    /// <summary>Nearest neighbours: copies. Other modes compute.</summary>
+    public override Int8Step? CreateStep(StepContext context)
+    {
+        NearestResize? resize = Mode(context.Context) == "nearest" ? NearestResize.Of(context.Context) : null;
+        return resize is null ? null : (inputs, spent) => QuantizedRearrange.Pick(inputs[0], resize.Positions(inputs[0].Dims));
+    }
 
     /// <summary>On integers ONNX Runtime cuts the fraction off what it interpolates, so only copies are left to it.</summary>
     public override bool WriteIntegers(IntegerWriter writer) => Mode(writer.Context) == "nearest" && writer.WriteSame();

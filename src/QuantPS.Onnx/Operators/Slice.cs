@@ -1,7 +1,54 @@
+using QuantPS.Engine.Layers;
+using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Model;
+
 namespace QuantPS.Onnx.Operators;
 
 /// <summary>A part of every dimension, also with steps.</summary>
 public sealed class Slice : DataMovement
 {
     public override string OpType => "Slice";
+
+    /// <summary>Starts, ends, axes and steps are inputs since operator set 10, before that attributes; only constant ones are taken.</summary>
+    public override Int8Step? CreateStep(StepContext context)
+    {
+        if (Numbers(context, 1, "starts") is not { } starts || Numbers(context, 2, "ends") is not { } ends)
+            return null;
+        if (!Optional(context, 3, "axes", out long[]? axes) || !Optional(context, 4, "steps", out long[]? steps))
+            return null;
+        return (inputs, spent) =>
+        {
+            QuantizedTensor x = inputs[0];
+            var positions = new int[]?[x.Rank];
+            for (int i = 0; i < starts.Length; i++)
+            {
+                int axis = TensorShape.NormalizeAxis((int)(axes?[i] ?? i), x.Rank);
+                positions[axis] = Positions(starts[i], ends[i], steps?[i] ?? 1, x.Dims[axis]);
+            }
+            return QuantizedRearrange.Pick(x, positions);
+        };
+    }
+
+    /// <summary>Source: onnx docs/Operators.md, Slice: negative numbers count from the end, what is beyond an end is cut to it.</summary>
+    private static int[] Positions(long start, long end, long step, int size)
+    {
+        start += start < 0 ? size : 0;
+        end += end < 0 && end > long.MinValue / 2 ? size : 0;
+        start = step > 0 ? Math.Clamp(start, 0, size) : Math.Clamp(start, 0, size - 1);
+        end = step > 0 ? Math.Clamp(end, 0, size) : Math.Clamp(end, -1, size - 1);
+        List<int> positions = [];
+        for (long i = start; step > 0 ? i < end : i > end; i += step)
+            positions.Add((int)i);
+        return [.. positions];
+    }
+
+    private static bool Optional(StepContext context, int index, string attribute, out long[]? numbers)
+    {
+        numbers = Numbers(context, index, attribute);
+        return numbers is not null || GraphIndex.Input(context.Context.Node, index).Length == 0;
+    }
+
+    private static long[]? Numbers(StepContext context, int index, string attribute) => GraphIndex.Input(context.Context.Node, index).Length > 0
+        ? context.Context.ConstantInput(index)?.ToLongs()
+        : context.Context.Node.GetInts(attribute) is { } given ? Array.ConvertAll(given, v => (long)v) : null;
 }

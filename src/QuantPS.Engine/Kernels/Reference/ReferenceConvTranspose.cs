@@ -4,15 +4,12 @@ namespace QuantPS.Engine.Kernels.Reference;
 
 /// <summary>The oracle for transposed convolutions: every input (x - z_x) is spread by (w - z_w) onto int32 accumulators, then requantized.</summary>
 /// <remarks>Output i * stride - padding + tap * dilation receives input i; what falls outside is dropped. int32 sums wrap.</remarks>
-public sealed class ReferenceConvTranspose(ConvTransposeProblem problem)
+public sealed class ReferenceConvTranspose(ConvTransposeProblem problem) : ConvTransposeKernel
 {
-    public string Name => "reference-conv-transpose";
+    public override string Name => "reference-conv-transpose";
 
-    /// <param name="input">8-bit activations [N, I, spatial...], row-major.</param>
-    /// <param name="batch">N.</param>
-    /// <param name="inputSpatial">Spatial sizes, as many as the geometry has.</param>
-    /// <param name="output">Receives [N, O, output spatial...], row-major.</param>
-    public void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output)
+    /// <inheritdoc/>
+    public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output)
     {
         (int D, int H, int W) inSize = PoolInput.Three(inputSpatial, 1), outSize = PoolInput.Three(problem.Geometry.OutputSize(inputSpatial), 1);
         int inCount = inSize.D * inSize.H * inSize.W, outCount = outSize.D * outSize.H * outSize.W;
