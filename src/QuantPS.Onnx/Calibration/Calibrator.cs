@@ -57,9 +57,9 @@ public sealed class Calibrator : IDisposable
     /// <summary>Samples seen so far.</summary>
     public long SampleCount => samples;
 
-    /// <summary>Observes a batch, or a single sample (one dimension less), of a model with one input.</summary>
+    /// <summary>Observes a batch, or a single sample (one dimension less).</summary>
     /// <exception cref="QuantException">ShapeMismatch, NotANumber, NotFinite (an infinity; nothing was observed of the batch), InferenceFailed.</exception>
-    public void Observe(Tensor batch) => Observe(Inputs.Named(batch));
+    public void Observe(ModelSample batch) => Observe(batch.For(Inputs));
 
     /// <summary>Observes a batch of a model with several inputs.</summary>
     /// <exception cref="QuantException">ShapeMismatch, InvalidArgument, NotANumber, NotFinite, InferenceFailed.</exception>
@@ -103,8 +103,7 @@ public sealed class Calibrator : IDisposable
                 throw new QuantException(first.ErrorId, first.Message, first.Target, e);
             }
         });
-        Tensor first = batch.Values.First();
-        samples += first.Rank > 0 ? first.Dims[0] : 1;
+        samples += Inputs.SampleCount(batch);
         batches++;
     }
 

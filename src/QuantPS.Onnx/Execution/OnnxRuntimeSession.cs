@@ -120,17 +120,17 @@ public sealed class OnnxRuntimeSession : IDisposable
     /// <summary>Runs a model with a single input.</summary>
     public IReadOnlyDictionary<string, Tensor> Run(Tensor input, IReadOnlyList<string>? outputs = null) => Run(Inputs.Named(input), outputs);
 
-    /// <summary>Runs a model with a single input and gives outputs of any type.</summary>
+    /// <summary>Runs the model and gives outputs of any type.</summary>
     /// <returns>As <see cref="ModelPlan.Run(Tensor)"/>.</returns>
     /// <exception cref="QuantException">ShapeMismatch, InvalidArgument, UnsupportedDType, InferenceFailed.</exception>
-    public IReadOnlyDictionary<string, object> RunAnyType(Tensor input, OnnxModel model)
+    public IReadOnlyDictionary<string, object> RunAnyType(ModelSample sample, OnnxModel model)
     {
         Dictionary<string, object> made = new(StringComparer.Ordinal);
         string[] names = [.. Outputs.Select(o => o.Name)];
-        RunChecked(Inputs.Named(input), names, results =>
+        RunChecked(sample.For(Inputs), names, results =>
         {
             for (int i = 0; i < names.Length; i++)
-                made[names[i]] = OutputValues.ToObject(GraphValue.View(results[i], names[i]), model, names[i], input.Source);
+                made[names[i]] = OutputValues.ToObject(GraphValue.View(results[i], names[i]), model, names[i], sample.Source);
         });
         return made;
     }
@@ -149,7 +149,13 @@ public sealed class OnnxRuntimeSession : IDisposable
         try
         {
             foreach (ValueType input in Inputs.Types)
-                _ = InputValues.Create(inputs[input.Name], input).ToOrt(values);
+            {
+                GraphValue value = InputValues.Create(inputs[input.Name], input);
+                if (value.Native is { } native)
+                    values.Add(native);
+                else
+                    value.ToOrt(values);
+            }
             using IDisposableReadOnlyCollection<OrtValue> results = RunValues([.. Inputs.Types.Select(i => i.Name)], values, outputs);
             use(results);
         }

@@ -18,7 +18,7 @@ namespace QuantPS.Onnx.Jobs;
 /// <param name="config">The observers and the engine.</param>
 /// <param name="data">Gives the tensors; asked twice, to calibrate and to compare.</param>
 /// <param name="overwrite">Whether an existing file may be replaced.</param>
-public sealed class QuantizationJob(string source, string destination, QConfig config, Func<IEnumerable<Tensor>> data, bool overwrite = false)
+public sealed class QuantizationJob(string source, string destination, QConfig config, Func<IEnumerable<ModelSample>> data, bool overwrite = false)
 {
     // Calibrating, ONNX Runtime takes turns with observers; comparing, with our kernels; and other models may be at work beside.
     private static readonly SessionSettings Settings = new() { Spin = false };
@@ -64,10 +64,10 @@ public sealed class QuantizationJob(string source, string destination, QConfig c
     private CalibrationData Calibrate(OnnxModel model, CancellationToken cancellation)
     {
         using Calibrator calibrator = new(model, config, settings: Settings);
-        foreach (Tensor tensor in data())
+        foreach (ModelSample sample in data())
         {
             cancellation.ThrowIfCancellationRequested();
-            calibrator.Observe(tensor);
+            calibrator.Observe(sample);
             Interlocked.Increment(ref batches);
         }
         return calibrator.Finish();
@@ -82,11 +82,11 @@ public sealed class QuantizationJob(string source, string destination, QConfig c
         if (outputs.Length == 0)
             return sums;
         using Int8Plan plan = new(graph, Settings);
-        foreach (Tensor tensor in data())
+        foreach (ModelSample sample in data())
         {
             cancellation.ThrowIfCancellationRequested();
-            PlanResult quantized = plan.Run(tensor);
-            reference.Run(reference.Inputs.Named(tensor), outputs, (name, values, _) => sums.Add(values, quantized.Outputs[name].Span, name));
+            PlanResult quantized = plan.Run(sample.For(plan.Inputs));
+            reference.Run(sample.For(reference.Inputs), outputs, (name, values, _) => sums.Add(values, quantized.Outputs[name].Span, name));
             Interlocked.Increment(ref batches);
         }
         return sums;

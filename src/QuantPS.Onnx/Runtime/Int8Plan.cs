@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Model;
@@ -81,7 +80,10 @@ public sealed class Int8Plan : IDisposable
         {
             TensorProto? constant = graph.Float.Graph.Constant(name);
             if (constant is null && !values.Find(name)!.IsReal)
-                throw new QuantException(ErrorIds.UnsupportedDType, $"The output '{name}' is not a float32 tensor.", name);
+            {
+                object typed = OutputValues.ToObject(values.Find(name)!, graph.Float, name, source);
+                return typed as Tensor ?? ((QuantizedTensor)typed).Dequantize();
+            }
             Tensor t = constant?.ToTensor() ?? values.Find(name)!.Real();
             return new Tensor(t.Shape, t.Memory) { Name = name, Source = source };
         }

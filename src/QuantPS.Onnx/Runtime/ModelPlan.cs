@@ -63,7 +63,7 @@ public sealed class ModelPlan : IDisposable
     public IReadOnlyDictionary<string, object> Run(IReadOnlyDictionary<string, Tensor> inputs)
     {
         Inputs.Check(inputs);
-        string? source = inputs.Values.FirstOrDefault()?.Source;
+        string? source = new ModelSample(inputs).Source;
         Dictionary<string, GraphValue> given = Inputs.Types.ToDictionary(t => t.Name, t => InputValues.Create(inputs[t.Name], t));
         return RunValues(given, values => model.Graph.Outputs.ToDictionary(o => o.Name,
             o => OutputValues.ToObject(values(o.Name), model, o.Name, source)));

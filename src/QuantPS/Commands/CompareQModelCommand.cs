@@ -40,10 +40,10 @@ public sealed class CompareQModelCommand : TensorInputCmdlet
     }
 
     /// <inheritdoc/>
-    protected override void ProcessItem(Tensor item)
+    internal override void ProcessSample(ModelSample sample)
     {
-        PlanResult quantized = plan!.Run(item, values.ToHashSet(StringComparer.Ordinal));
-        reference!.Run(reference.Inputs.Named(item), values, (name, data, _) =>
+        PlanResult quantized = plan!.Run(sample.For(plan.Inputs), values.ToHashSet(StringComparer.Ordinal));
+        reference!.Run(sample.For(reference.Inputs), values, (name, data, _) =>
         {
             int i = Array.IndexOf(values, name);
             sums[i].Add(data, quantized.Captured[name].Span, nodes[i].Name);

@@ -3,6 +3,7 @@ using QuantPS.Abstractions;
 using QuantPS.Completion;
 using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
 using QuantPS.Errors;
 using QuantPS.Models;
 using QuantPS.Onnx.Calibration;
@@ -48,13 +49,13 @@ public sealed class InvokeCalibrationCommand : TensorInputCmdlet
     }
 
     /// <inheritdoc/>
-    protected override void ProcessItem(Tensor item)
+    internal override void ProcessSample(ModelSample sample)
     {
         if (calibrator is null)
             return;
         long before = calibrator.SampleCount;
-        calibrator.Observe(item);
-        progress!.Total ??= item.SequenceLength;
+        calibrator.Observe(sample);
+        progress!.Total ??= sample.SequenceLength;
         progress.Advance(calibrator.SampleCount - before);
     }
 

@@ -34,7 +34,7 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
     [ValidateNotNullOrEmpty]
     public string Destination { get; set; } = "";
 
-    /// <summary>What to calibrate with and to measure the error on: tensors, paths of files of tensors (read anew for every model, as they
+    /// <summary>What to calibrate with and to measure the error on: tensors, hashtables of them for models with several inputs, paths of files of tensors (read anew for every model, as they
     /// are), or a script block that gives either, run for each model with its file as $_.</summary>
     [Parameter(Mandatory = true, Position = 2)]
     [ValidateNotNullOrEmpty]
@@ -88,7 +88,7 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
             if (!ShouldProcess(output, $"Quantize model {file}"))
                 return;
             TensorData data = shared ?? new TensorData(this, Samples(file));
-            Start(new QuantizationJob(file, output, QConfig, data.Tensors, Force), data.Count);
+            Start(new QuantizationJob(file, output, QConfig, data.Samples, Force), data.Count);
         }
         catch (QuantException e)
         {

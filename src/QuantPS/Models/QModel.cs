@@ -54,7 +54,7 @@ public sealed class QModel : IRunnable
 
     // A float model has nothing for int8 kernels: both runtimes are ONNX Runtime.
     ModelRunner IRunnable.CreateRunner(ModelRuntime runtime) =>
-        runtime == ModelRuntime.QuantPS && ModelPlan.Suits(Onnx) ? new IntegerRunner(new ModelPlan(Onnx)) : new OnnxRuntimeRunner(Onnx);
+        runtime == ModelRuntime.QuantPS && ModelPlan.Suits(Onnx) ? new IntegerRunner(new ModelPlan(Onnx)) : new OnnxRuntimeRunner(Onnx, Arithmetic == "float");
 
     /// <inheritdoc/>
     public override string ToString() => Name;

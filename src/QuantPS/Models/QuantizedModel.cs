@@ -69,7 +69,7 @@ public sealed class QuantizedModel : IRunnable, ILayerSource
 
     ModelRunner IRunnable.CreateRunner(ModelRuntime runtime) => runtime == ModelRuntime.QuantPS
         ? new Int8Runner(new Int8Plan(Graph))
-        : new OnnxRuntimeRunner(Qdq.Model);
+        : new OnnxRuntimeRunner(Qdq.Model, isFloat: false);
 
     /// <inheritdoc/>
     public override string ToString() => Name;
