@@ -72,6 +72,7 @@ internal static class InputValues
         };
         return new QuantException(ErrorIds.UnsupportedDType,
             $"The input '{type.Name}' takes {what}, but {tensor} holds {tensor.Span[position]:R} at "
-            + $"[{TensorShape.Format(TensorShape.Index(tensor.Dims, position))}]. If it is to be quantized: the integers are the values to give.", tensor);
+            + $"[{TensorShape.Format(TensorShape.Index(tensor.Dims, position))}]."
+            + (IntegerTensor.Holds(type.ElementType) ? " If it is to be quantized: the integers are the values to give." : ""), tensor);
     }
 }
