@@ -106,9 +106,10 @@ public sealed class Int8Plan : IDisposable
             }
             NodeProto[] nodes = [.. group.Select(n => n.Planned.Node)];
             HashSet<NodeProto> own = new(nodes, ReferenceEqualityComparer.Instance);
-            result.Add(new FloatIsland(graph.Float, graph.Plan.Types, nodes,
-                v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)),
-                index.Constant, settings));
+            Func<string, bool> isNeeded = v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c));
+            // A model may compute what nobody asks for.
+            if (nodes.Any(n => n.Output.Any(isNeeded)))
+                result.Add(new FloatIsland(graph.Float, graph.Plan.Types, nodes, isNeeded, index.Constant, settings));
         }
         return result;
     }

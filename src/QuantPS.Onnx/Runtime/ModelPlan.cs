@@ -156,9 +156,10 @@ public sealed class ModelPlan : IDisposable
                 result.AddRange(group.Select(i => i.Step!));
                 continue;
             }
-            HashSet<NodeProto> own = new(group.Select(i => i.Node), ReferenceEqualityComparer.Instance);
-            result.Add(new FloatIsland(model, types, [.. group.Select(i => i.Node)],
-                v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)), v => constants.Has(v) ? constants.Proto(v) : null, settings));
+            Func<string, bool> isNeeded = v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c));
+            // A model may compute what nobody asks for.
+            if (own.Any(n => n.Output.Any(isNeeded)))
+                result.Add(new FloatIsland(model, types, [.. group.Select(i => i.Node)], isNeeded, v => constants.Has(v) ? constants.Proto(v) : null, settings));
         }
         return result;
 

@@ -1,6 +1,7 @@
 using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Jobs;
 using QuantPS.Onnx.Model;
 
@@ -46,7 +47,7 @@ public sealed class QuantizationJobTests : IDisposable
         Tensor[] data = [TestModels.Random(1, 1, 3, 8, 8)];
         Assert.Equal(ErrorIds.FileExists, Assert.Throws<QuantException>(() => Job(() => data).Run(Token)).ErrorId);
         Assert.Equal("mine", File.ReadAllText(folder.Path));
-        new QuantizationJob(source.Path, folder.Path, QConfigPresets.Default, () => data, overwrite: true).Run(Token);
+        new QuantizationJob(source.Path, folder.Path, QConfigPresets.Default, () => data.Select(t => new ModelSample(t)), overwrite: true).Run(Token);
         Assert.True(new FileInfo(folder.Path).Length > 100);
     }
 
@@ -117,5 +118,5 @@ public sealed class QuantizationJobTests : IDisposable
         }
     }
 
-    private QuantizationJob Job(Func<IEnumerable<Tensor>> data) => new(source.Path, folder.Path, QConfigPresets.Default, data);
+    private QuantizationJob Job(Func<IEnumerable<Tensor>> data) => new(source.Path, folder.Path, QConfigPresets.Default, () => data().Select(t => new ModelSample(t)));
 }
