@@ -27,6 +27,9 @@ public sealed record SessionSettings
     /// <summary>Bytes of a model up to which it is serialized whole for ONNX Runtime; of a larger one the weights are used where they lie.</summary>
     public long MostSerialized { get; init; } = 256L << 20;
 
+    /// <summary>Ends a run between two of its operators.</summary>
+    public CancellationToken Cancellation { get; init; }
+
     /// <summary>Where ONNX Runtime shall write the graph that it made of the model; null for nowhere.</summary>
     public string? OptimizedModelPath { get; init; }
 }
@@ -45,6 +48,7 @@ public sealed class OnnxRuntimeSession : IDisposable
     private readonly InferenceSession session;
     private readonly WeightsInPlace? weights;
     private readonly string where;
+    private readonly CancellationToken cancellation;
 
     /// <param name="model">The model; not kept.</param>
     /// <param name="extraOutputs">Values of the graph to give besides its own outputs.</param>
@@ -54,6 +58,7 @@ public sealed class OnnxRuntimeSession : IDisposable
     {
         settings ??= new();
         where = model.Path ?? model.Name;
+        cancellation = settings.Cancellation;
         EnsureEnvironment();
         string[] extra = [.. (extraOutputs ?? []).Where(v => !model.Graph.IsOutput(v)).Distinct()];
         using SessionOptions options = new()
@@ -166,13 +171,20 @@ public sealed class OnnxRuntimeSession : IDisposable
     }
 
     /// <summary>Runs on ONNX Runtime's own values, of any element type.</summary>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
     internal IDisposableReadOnlyCollection<OrtValue> RunValues(IReadOnlyCollection<string> names, IReadOnlyCollection<OrtValue> values,
         IReadOnlyCollection<string> outputs)
     {
+        cancellation.ThrowIfCancellationRequested();
         using RunOptions run = new();
+        using CancellationTokenRegistration stopping = cancellation.Register(() => run.Terminate = true);
         try
         {
             return session.Run(run, names, values, outputs);
+        }
+        catch (OnnxRuntimeException) when (cancellation.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(cancellation);
         }
         catch (OnnxRuntimeException e)
         {

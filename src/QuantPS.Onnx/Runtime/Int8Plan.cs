@@ -26,7 +26,8 @@ public sealed class Int8Plan : IDisposable
         this.graph = graph;
         string[] outputs = [.. graph.Float.Graph.Outputs.Select(o => o.Name)];
         every = new StepSequence(Schedule(settings), Inputs.Types.Select(t => t.Name), outputs);
-        steps = new StepSequence(ResidualStep.Fuse([.. every.Steps], outputs), Inputs.Types.Select(t => t.Name), outputs);
+        steps = new StepSequence(ResidualStep.Fuse([.. every.Steps], outputs), Inputs.Types.Select(t => t.Name), outputs,
+            settings?.Cancellation ?? default);
     }
 
     /// <summary>What the model takes.</summary>

@@ -29,7 +29,7 @@ public abstract class ModelRunCmdlet : TensorInputCmdlet
     /// <inheritdoc/>
     protected override void Begin()
     {
-        runner = ((IRunnable)Model).CreateRunner(Runtime);
+        runner = ((IRunnable)Model).CreateRunner(Runtime, new SessionSettings { Cancellation = Cancellation });
         progress = new ProgressReporter(this, $"{Activity} {Model.Name}", "samples");
         if (Model is QuantizedModel quantized && Runtime == ModelRuntime.QuantPS)
         {

@@ -34,8 +34,9 @@ public sealed class CompareQModelCommand : TensorInputCmdlet
         nodes = [.. Model.Graph.Nodes.Where(n => n.Planned.Outputs.Any())];
         values = [.. nodes.Select(n => n.Planned.Output)];
         sums = [.. nodes.Select(_ => new ErrorSums())];
-        plan = new Int8Plan(Model.Graph);
-        reference = new OnnxRuntimeSession(Model.Graph.Float, values);
+        SessionSettings settings = new() { Cancellation = Cancellation };
+        plan = new Int8Plan(Model.Graph, settings);
+        reference = new OnnxRuntimeSession(Model.Graph.Float, values, settings);
         progress = new ProgressReporter(this, $"Comparing {Model.Name}", "tensors");
     }
 

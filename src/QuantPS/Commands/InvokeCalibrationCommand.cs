@@ -39,7 +39,7 @@ public sealed class InvokeCalibrationCommand : TensorInputCmdlet
         // A model that cannot be quantized is one bad item: a script over a folder of models goes on with the next.
         Guard(() =>
         {
-            calibrator = new Calibrator(Model.Onnx, QConfig);
+            calibrator = new Calibrator(Model.Onnx, QConfig, settings: new SessionSettings { Cancellation = Cancellation });
             foreach (AppliedPass pass in calibrator.Plan.Model.Preparation)
                 WriteVerbose($"Prepared '{Model.Name}': {pass}.");
             foreach (var node in calibrator.Plan.Nodes.Where(n => !n.IsQuantized))

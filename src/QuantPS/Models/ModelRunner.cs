@@ -43,10 +43,11 @@ internal abstract class ModelRunner : IDisposable
 
 /// <summary>ONNX Runtime.</summary>
 /// <param name="model">The model.</param>
+/// <param name="settings">How to run it.</param>
 /// <param name="isFloat">It makes no integers of what it is given.</param>
-internal sealed class OnnxRuntimeRunner(OnnxModel model, bool isFloat) : ModelRunner
+internal sealed class OnnxRuntimeRunner(OnnxModel model, SessionSettings settings, bool isFloat) : ModelRunner
 {
-    private readonly OnnxRuntimeSession session = new(model);
+    private readonly OnnxRuntimeSession session = new(model, settings: settings);
 
     protected override ModelInputs Inputs => session.Inputs;
 
