@@ -157,6 +157,7 @@ public sealed class ModelPlan : IDisposable
                 result.AddRange(group.Select(i => i.Step!));
                 continue;
             }
+            HashSet<NodeProto> own = new(group.Select(i => i.Node), ReferenceEqualityComparer.Instance);
             Func<string, bool> isNeeded = v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c));
             // A model may compute what nobody asks for.
             if (own.Any(n => n.Output.Any(isNeeded)))
