@@ -115,7 +115,7 @@ public class ExportedFileTests
         HashSet<string> operators = [];
         for (int seed = 1; seed <= RandomNetworks; seed++)
         {
-            OnnxModel model = RandomNetwork.Create(seed, seed % 2 == 0 ? Checked : 13);
+            OnnxModel model = RandomNetwork.Create(seed, (seed % 3) switch { 0 => Wide, 1 => Checked, _ => 13 });
             using Calibrator calibrator = new(model, QConfigPresets.Get(preset));
             for (int batch = 0; batch < 4; batch++)
                 calibrator.Observe(TestModels.Random(100 * seed + batch, 4, 3, 8, 8));
@@ -127,7 +127,7 @@ public class ExportedFileTests
         }
         AssertLoadsSilently(files);
         if (OnnxChecker.IsInstalled)
-            OnnxChecker.Check(files.Where(f => f.Item2.Proto.OpsetImport.All(o => o.Domain.Length == 0)));
+            OnnxChecker.Check(files.Where(f => f.Item2.Opset <= Checked && f.Item2.Proto.OpsetImport.All(o => o.Domain.Length == 0)));
         TestContext.Current.TestOutputHelper?.WriteLine($"{operators.Count} operators: {string.Join(", ", operators.Order(StringComparer.Ordinal))}");
         Assert.True(operators.Count > 25, string.Join(", ", operators));
         sum.Report();
