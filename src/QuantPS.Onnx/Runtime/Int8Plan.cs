@@ -25,9 +25,9 @@ public sealed class Int8Plan : IDisposable
     {
         this.graph = graph;
         string[] outputs = [.. graph.Float.Graph.Outputs.Select(o => o.Name)];
-        every = new StepSequence(Schedule(settings), Inputs.Types.Select(t => t.Name), outputs);
-        steps = new StepSequence(ResidualStep.Fuse([.. every.Steps], outputs), Inputs.Types.Select(t => t.Name), outputs,
-            settings?.Cancellation ?? default);
+        CancellationToken cancellation = settings?.Cancellation ?? default;
+        every = new StepSequence(Schedule(settings), Inputs.Types.Select(t => t.Name), outputs, cancellation);
+        steps = new StepSequence(ResidualStep.Fuse([.. every.Steps], outputs), Inputs.Types.Select(t => t.Name), outputs, cancellation);
     }
 
     /// <summary>What the model takes.</summary>
