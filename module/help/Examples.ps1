@@ -65,12 +65,16 @@
            Text = 'The first 512 images of a compressed idx file, [1, 1, 28, 28] each; no more of the file is read.' }
         @{ Code = 'Import-Tensor ./photos/*.jpg -Resize 224,224 -Scale 255 -Mean 0.485,0.456,0.406 -Std 0.229,0.224,0.225'
            Text = 'Photographs as networks trained on ImageNet with torchvision expect them.' }
+        @{ Code = 'Import-Tensor ./test_data_set_0/input_0.pb | Invoke-QModel ./model.onnx'
+           Text = 'The test data that ONNX models bring along.' }
     )
     'Invoke-Calibration' = @(
         @{ Code = '$calib = Import-Tensor ./calib.npy -BatchSize 32 | Invoke-Calibration -Model $net -QConfig fbgemm'
            Text = 'Watches the activations of a model for 32 samples at a time. Nothing of a batch is kept.' }
     )
     'Invoke-QModel' = @(
+        @{ Code = '@{ input_ids = New-Tensor 1, 3 -Value 101, 2054, 102; attention_mask = New-Tensor 1, 3 -Fill 1 } | Invoke-QModel ./bert.onnx'
+           Text = 'A model with several inputs takes a hashtable with a tensor for each. Tensors of whole numbers fit inputs of integers.' }
         @{ Code = 'Import-Tensor ./images/*.png -Scale 255 | Invoke-QModel -Model $q'
            Text = 'The outputs of a quantized model. -Runtime OnnxRuntime runs the same model there.' }
         @{ Code = '$y = $x | Invoke-QModel -Model (Import-QModel ./from-elsewhere-int8.onnx)'
@@ -84,6 +88,8 @@ Invoke-QuantizationJob -Path ./models/*.onnx -Destination ./int8 -Data $x -QConf
            Text = 'Quantizes every model of a folder, two at a time. Those that are in ./int8 already are skipped, one that fails does not stop the others.' }
         @{ Code = 'Get-ChildItem ./models -Recurse -Filter *.onnx | Invoke-QuantizationJob -Destination ./int8 -Data { Import-Tensor "./calib/$($_.BaseName)/*.png" -Scale 255 } | Where-Object Status -eq Failed'
            Text = 'Every model with data of its own; what is left are the models that could not be quantized, each with its Error.' }
+        @{ Code = 'Invoke-QuantizationJob ./models/*.onnx ./int8 $x -QConfig onnxruntime -Format QOperator -Option @{ PerChannel = $true; ExcludeOpType = "Softmax" }'
+           Text = 'Operators on integers in the files, and options of ConvertTo-Quantized for all of them. With -Option { ... } each model gets its own.' }
     )
     'Invoke-QuantizedFunction' = @(
         @{ Code = '$a | Invoke-QuantizedFunction add $b -Scale 0.05 -ZeroPoint 128'
@@ -126,6 +132,8 @@ Invoke-QuantizationJob -Path ./models/*.onnx -Destination ./int8 -Data $x -QConf
            Text = 'x86 with observers of one''s own. Naming an observer replaces the preset''s with all its arguments, so that the activations use all of 0..255.' }
         @{ Code = 'New-QConfig x86 -Exclude fc -Override @{ ''layer1*'' = @{ ActivationObserver = ''MinMax'' }; stem = ''qnnpack'' }'
            Text = 'fc stays float, the layers that begin with layer1 have activations observed by MinMax, stem has the observers of the preset qnnpack.' }
+        @{ Code = 'New-QConfig onnxruntime -Averaging -CollectSize 8 -AveragingConstant 0.05 -ForceQuantize'
+           Text = 'As quantize_static with CalibMovingAverage, CalibStridedMinMax, CalibMovingAverageConstant and ForceQuantizeNoInputCheck. docs/QUANTIZE_STATIC.md lists all.' }
     )
     'New-QuantizedConv' = @(
         @{ Code = '$w = New-QuantizedTensor -IntRepr 1,-2,3,4 -Shape 1,1,2,2 -Scale 0.1 -DType qint8

@@ -81,14 +81,48 @@ Describe 'Options after calibration' {
         @($calib | ConvertTo-Quantized | Get-QLayer)[-1].OutputScale | Should -Be $before
     }
 
-    It 'has the name of every option in quantize_static' {
-        $help = Get-Help ConvertTo-Quantized -Full
-        foreach ($name in 'op_types_to_quantize', 'nodes_to_quantize', 'nodes_to_exclude', 'per_channel', 'reduce_range', 'activation_type', 'weight_type', 'ActivationSymmetric',
-            'WeightSymmetric', 'MinimumRealRange', 'TensorQuantOverrides', 'OpTypesToExcludeOutputQuantization', 'MatMulConstBOnly', 'DedicatedQDQPair', 'QDQKeepRemovableActivations',
-            'QuantizeBias', 'AddQDQPairToWeight', 'QDQDisableWeightAdjustForInt32Bias', 'UseQDQContribOps', 'quantize_dynamic') {
-            @($help.parameters.parameter | Where-Object { "$($_.description.Text)" -clike "*$name*" }).Count | Should -BeGreaterThan 0 -Because $name
+    It 'is along another dimension where -ChannelAxis says so' {
+        $q = $calib | ConvertTo-Quantized -PerChannel -ChannelAxis @{ Gemm = 0; Conv = 0 }
+        $q | Export-QModel "$TestDrive/axis.onnx"
+        @($images[0] | Invoke-QModel "$TestDrive/axis.onnx" -Runtime OnnxRuntime) | Should -HaveCount 1
+        { $calib | ConvertTo-Quantized -PerChannel -ChannelAxis @{ Conv = 9 } -ErrorAction Stop } | Should -Throw '*4 dimensions*dimension 9*'
+        { $calib | ConvertTo-Quantized -ChannelAxis @{ Conv = 'x' } -ErrorAction Stop } | Should -Throw "*-ChannelAxis 'Conv'*"
+    }
+}
+
+Describe 'quantize_static''s options' {
+    BeforeAll {
+        # "| `Option` | `Command -Parameter` | remark |"
+        $rows = [IO.File]::ReadAllLines("$PSScriptRoot/../../docs/QUANTIZE_STATIC.md") | Where-Object { $_ -match '^\| `(?<name>[\w.]+)`' } | ForEach-Object {
+            $cells = $_.Trim('|') -split '\|' | ForEach-Object { $_.Trim() }
+            [pscustomobject] @{ Name = $Matches.name; Here = $cells[1]; Remark = $cells[2] }
         }
-        "$((Get-Help Export-QModel -Parameter Format).description.Text)" | Should -BeLike '*quant_format*'
+    }
+
+    It 'are all in the table: <_>' -ForEach @(
+        # Of quantize_static and of its extra_options, ONNX Runtime 1.31.
+        'calibration_data_reader', 'quant_format', 'op_types_to_quantize', 'per_channel', 'reduce_range', 'activation_type', 'weight_type', 'nodes_to_quantize', 'nodes_to_exclude',
+        'use_external_data_format', 'calibrate_method', 'calibration_providers', 'extra.Sigmoid.nnapi', 'ActivationSymmetric', 'WeightSymmetric', 'EnableSubgraph', 'ForceQuantizeNoInputCheck',
+        'MatMulConstBOnly', 'AddQDQPairToWeight', 'OpTypesToExcludeOutputQuantization', 'DedicatedQDQPair', 'QDQOpTypePerChannelSupportToAxis', 'CalibTensorRangeSymmetric', 'CalibStridedMinMax',
+        'CalibMovingAverage', 'CalibMovingAverageConstant', 'CalibMaxIntermediateOutputs', 'SmoothQuant', 'SmoothQuantAlpha', 'SmoothQuantFolding', 'QuantizeBias', 'UseQDQContribOps',
+        'MinimumRealRange', 'TensorQuantOverrides', 'QDQKeepRemovableActivations', 'QDQDisableWeightAdjustForInt32Bias', 'DefaultTensorType'
+    ) {
+        $name = $_
+        $row = @($rows | Where-Object Name -CEQ $name)
+        $row | Should -HaveCount 1
+        if (-not $row[0].Here) { $row[0].Remark | Should -Not -BeNullOrEmpty -Because 'an option that is not here has a reason' }
+    }
+
+    It 'have the parameter that the table says, whose help has their name' {
+        $named = 0
+        foreach ($row in $rows) {
+            foreach ($match in [regex]::Matches($row.Here, '`(?<command>\w+-\w+) -(?<parameter>\w+)')) {
+                $help = Get-Help $match.Groups['command'].Value -Parameter $match.Groups['parameter'].Value
+                "$($help.description.Text)" | Should -BeLike "*$($row.Name)*" -Because $match.Value
+                $named++
+            }
+        }
+        $named | Should -BeGreaterThan 24
     }
 }
 
@@ -105,6 +139,11 @@ Describe 'Dynamic quantization' {
         }
         $q | Export-QModel "$TestDrive/dynamic.onnx"
         (Import-QModel "$TestDrive/dynamic.onnx").Arithmetic | Should -Be 'QOperator'
+    }
+
+    It 'reaches into bodies with -Subgraph only' {
+        # Nothing here has a body: the same model.
+        ($net | ConvertTo-Quantized -Dynamic -Subgraph).Operators | Should -Be ($net | ConvertTo-Quantized -Dynamic).Operators
     }
 
     It 'takes the same options' {

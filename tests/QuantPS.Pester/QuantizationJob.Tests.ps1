@@ -193,6 +193,45 @@ Describe 'What a job takes' {
     }
 }
 
+Describe 'The form and the options of a job' {
+    It '<Format> files with options are what the single commands write' -ForEach @(
+        @{ Format = 'QDQ'; Option = @{ PerChannel = $false; WeightPair = $true } }
+        @{ Format = 'QOperator'; Option = @{ ActivationDType = 'qint8'; symmetricactivation = $true } }
+    ) {
+        $results = @(Invoke-QuantizationJob "$models/*.onnx" "$TestDrive/form$Format" $x -QConfig onnxruntime -Format $Format -Option $Option)
+        $results | ForEach-Object { "$($_.Status)" } | Should -Be 'Done', 'Done', 'Done'
+        $x | Invoke-Calibration "$models/b.onnx" -QConfig onnxruntime | ConvertTo-Quantized @Option | Export-QModel "$TestDrive/form-$Format.onnx" -Format $Format
+        Get-Bytes "$TestDrive/form$Format/b.onnx" | Should -Be (Get-Bytes "$TestDrive/form-$Format.onnx")
+        (Import-QModel "$TestDrive/form$Format/b.onnx").Arithmetic | Should -Be $Format
+    }
+
+    It 'a script block gives each model its options' {
+        $results = @(Invoke-QuantizationJob "$models/[ab].onnx" "$TestDrive/each" $x -Option { if ($_.BaseName -eq 'a') { @{ WeightDType = 'quint8' } } } -QConfig onnxruntime)
+        $results | ForEach-Object { "$($_.Status)" } | Should -Be 'Done', 'Done'
+        $null = Invoke-QuantizationJob "$models/[ab].onnx" "$TestDrive/plain" $x -QConfig onnxruntime
+        Get-Bytes "$TestDrive/each/b.onnx" | Should -Be (Get-Bytes "$TestDrive/plain/b.onnx")
+        Get-Bytes "$TestDrive/each/a.onnx" | Should -Not -Be (Get-Bytes "$TestDrive/plain/a.onnx")
+    }
+
+    It 'what fits one model only fails for the others alone' {
+        $problems = @()
+        $results = @(Invoke-QuantizationJob "$models/[ab].onnx" "$TestDrive/one-of-two" $x -Option { if ($_.BaseName -eq 'a') { @{ ExcludeNode = 'nothing*' } } } -ErrorAction SilentlyContinue -ErrorVariable problems)
+        $results | ForEach-Object { "$($_.Status)" } | Should -Be 'Failed', 'Done'
+        $problems[0].FullyQualifiedErrorId | Should -BeLike 'LayerNotFound,*'
+        Get-Name "$TestDrive/one-of-two" | Should -Be 'b.onnx'
+    }
+
+    It 'a slip is refused at once: <Words>' -ForEach @(
+        @{ Option = @{ PerChanel = $true }; Words = "*no 'PerChanel'*Known: *PerChannel*" }
+        @{ Option = @{ WeightDType = 'qint9' }; Words = "*'qint9' is not one of*" }
+        @{ Option = @{ MinimumRealRange = -1 }; Words = '*above 0*' }
+        @{ Option = 5; Words = '*-Option takes a hashtable*Int32*' }
+    ) {
+        { Invoke-QuantizationJob "$models/*.onnx" "$TestDrive/slip" $x -Option $Option } | Should -Throw $Words
+        [IO.Directory]::Exists("$TestDrive/slip") | Should -BeFalse
+    }
+}
+
 Describe 'Completion of a job' {
     It 'offers the presets' {
         $line = 'Invoke-QuantizationJob -QConfig o'
@@ -209,6 +248,31 @@ Describe 'The example' {
 }
 
 Describe 'Stopping a job' {
+    It 'does not wait for the end of a batch' {
+        $net = "$PSScriptRoot/../../module/examples/data/fmnist-resnet8-bn.onnx"
+        # One batch, seconds of work.
+        $batch = New-Tensor -Shape 3000, 1, 28, 28 -Random -Seed 1
+        $clock = [Diagnostics.Stopwatch]::StartNew()
+        $null = $batch | Invoke-Calibration $net
+        $whole = $clock.ElapsedMilliseconds
+        $shell = [PowerShell]::Create([Management.Automation.Runspaces.InitialSessionState]::CreateDefault2()).AddCommand('Import-Module').AddArgument("$PSScriptRoot/../../QuantPS.psd1")
+        $null = $shell.Invoke()
+        foreach ($command in 'Invoke-QuantizationJob', 'Invoke-Calibration') {
+            $shell.Commands.Clear()
+            $null = if ($command -eq 'Invoke-QuantizationJob') { $shell.AddCommand($command).AddParameter('Path', $net).AddParameter('Destination', "$TestDrive/within").AddParameter('Data', $batch) }
+            else { $shell.AddCommand($command).AddParameter('Model', $net).AddParameter('InputObject', $batch) }
+            $running = $shell.BeginInvoke()
+            [Threading.Thread]::Sleep([int] ($whole / 4))
+            $running.IsCompleted | Should -BeFalse
+            $clock.Restart()
+            $shell.Stop()
+            $clock.ElapsedMilliseconds | Should -BeLessThan ($whole / 2) -Because $command
+            "$($shell.InvocationStateInfo.State)" | Should -Be 'Stopped'
+        }
+        [IO.Directory]::Exists("$TestDrive/within") | Should -BeFalse
+        $shell.Dispose()
+    }
+
     It 'writes nothing afterwards' {
         # A model that works for long: many batches of a network.
         $net = "$PSScriptRoot/../../module/examples/data/fmnist-resnet8-bn.onnx"

@@ -5,6 +5,7 @@ using Xunit.Sdk;
 using Xunit.v3;
 
 [assembly: Parallelization(Mode = ParallelMode.None)]
+[assembly: CaptureConsole]
 
 namespace QuantPS.Pester;
 

@@ -14,6 +14,7 @@ public static class TensorFormats
         new JpegFormat(),
         new IdxFormat(),
         new SafetensorsFormat(),
+        new TensorProtoFormat(),
         new CsvFormat(),
     ];
 

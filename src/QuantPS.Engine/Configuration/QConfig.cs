@@ -31,11 +31,16 @@ public sealed record QConfig
         init => field = [.. value.Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
     } = [];
 
+    /// <summary>Operators that have their input's parameters (MaxPool, Transpose, Reshape, ...) are quantized wherever they stand, not only behind a value
+    /// that is quantized anyway: ONNX Runtime's ForceQuantizeNoInputCheck.</summary>
+    public bool ForceQuantize { get; init; }
+
     /// <summary>The configuration of one layer: with the observers of the most specific pattern that its name matches.</summary>
     public QConfig For(string layer) => Overrides.FirstOrDefault(o => LayerPattern.Matches(o.Pattern, layer)) is LayerOverride found
         ? this with { Activation = found.Activation, Weight = found.Weight }
         : this;
 
     public override string ToString() => $"{Name}: activations {Activation}, weights {Weight}"
-        + (Overrides.Count > 0 ? $", {Overrides.Count} overrides" : "") + (Exclude.Count > 0 ? $", without {Exclude}" : "");
+        + (Overrides.Count > 0 ? $", {Overrides.Count} overrides" : "") + (Exclude.Count > 0 ? $", without {Exclude}" : "")
+        + (ForceQuantize ? ", force_quantize" : "");
 }

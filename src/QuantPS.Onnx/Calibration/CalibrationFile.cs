@@ -184,6 +184,9 @@ internal sealed class QConfigState
 
     public string[] Exclude { get; set; } = [];
 
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool ForceQuantize { get; set; }
+
     public static QConfigState Of(QConfig config) => new()
     {
         Name = config.Name,
@@ -192,10 +195,11 @@ internal sealed class QConfigState
         Weight = config.Weight,
         Overrides = [.. config.Overrides],
         Exclude = [.. config.Exclude],
+        ForceQuantize = config.ForceQuantize,
     };
 
     public QConfig ToQConfig() =>
-        new() { Name = Name, Backend = Backend, Activation = Activation, Weight = Weight, Overrides = [.. Overrides], Exclude = [.. Exclude] };
+        new() { Name = Name, Backend = Backend, Activation = Activation, Weight = Weight, Overrides = [.. Overrides], Exclude = [.. Exclude], ForceQuantize = ForceQuantize };
 }
 
 /// <summary>The generated serializers.</summary>

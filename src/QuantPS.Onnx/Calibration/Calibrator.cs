@@ -28,12 +28,13 @@ public sealed class Calibrator : IDisposable
     // PyTorch's eager mode adds the observer of a fused ConvReLU or LinearReLU as a further module of that Sequential and hooks it to the
     // Sequential's output as well (torch/ao/quantization/quantize.py add_observer_), so it sees every batch twice. Only moving averages notice.
     private readonly HashSet<string> seenTwice;
+    private readonly ParallelOptions parallel;
     private long samples, batches;
 
     /// <param name="model">The float model; not changed.</param>
     /// <param name="config">The observers to use.</param>
     /// <param name="passes">Rewrites of the float graph; the registry's by default.</param>
-    /// <param name="settings">How to run the float model.</param>
+    /// <param name="settings">How to run the float model; cancelled in the middle of a batch, the statistics are of no more use.</param>
     /// <exception cref="QuantException">NothingToQuantize, InvalidModel, UnsupportedOperator, UnknownObserver. LayerNotFound: a pattern that matches nothing.</exception>
     public Calibrator(OnnxModel model, QConfig config, IEnumerable<GraphPass>? passes = null, SessionSettings? settings = null)
     {
@@ -45,6 +46,7 @@ public sealed class Calibrator : IDisposable
         seenTwice = config.Backend == EngineKind.OnnxRuntime ? [] : [.. plan.Nodes
             .Where(n => n is { Operator: WeightOperator, FusedActivation: not null } && n.Range.IsRelu && observers.TryGetValue(n.Output, out Observer? o) && !o.IsIdempotent)
             .Select(n => n.Output)];
+        parallel = new ParallelOptions { CancellationToken = settings?.Cancellation ?? default };
         session = new OnnxRuntimeSession(plan.Model, watched.Where(v => plan.Model.Graph.Producer(v) is not null), settings);
     }
 
@@ -57,9 +59,9 @@ public sealed class Calibrator : IDisposable
     /// <summary>Samples seen so far.</summary>
     public long SampleCount => samples;
 
-    /// <summary>Observes a batch, or a single sample (one dimension less), of a model with one input.</summary>
+    /// <summary>Observes a batch, or a single sample (one dimension less).</summary>
     /// <exception cref="QuantException">ShapeMismatch, NotANumber, NotFinite (an infinity; nothing was observed of the batch), InferenceFailed.</exception>
-    public void Observe(Tensor batch) => Observe(Inputs.Named(batch));
+    public void Observe(ModelSample batch) => Observe(batch.For(Inputs));
 
     /// <summary>Observes a batch of a model with several inputs.</summary>
     /// <exception cref="QuantException">ShapeMismatch, InvalidArgument, NotANumber, NotFinite, InferenceFailed.</exception>
@@ -89,7 +91,7 @@ public sealed class Calibrator : IDisposable
             // Observers share nothing, so each value may be observed on its own core, with the same result.
             try
             {
-                Parallel.For(0, computed.Length, i =>
+                Parallel.For(0, computed.Length, parallel, i =>
                 {
                     Observer observer = observers[computed[i]];
                     int[] shape = OnnxRuntimeSession.ShapeOf(results[i]);
@@ -103,8 +105,7 @@ public sealed class Calibrator : IDisposable
                 throw new QuantException(first.ErrorId, first.Message, first.Target, e);
             }
         });
-        Tensor first = batch.Values.First();
-        samples += first.Rank > 0 ? first.Dims[0] : 1;
+        samples += Inputs.SampleCount(batch);
         batches++;
     }
 

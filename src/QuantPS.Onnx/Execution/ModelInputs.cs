@@ -15,7 +15,12 @@ public sealed record ModelInputs(string Where, IReadOnlyList<ValueType> Types)
     public IReadOnlyDictionary<string, Tensor> Named(Tensor input) => Types is [ValueType only]
         ? new Dictionary<string, Tensor> { [only.Name] = only.WithBatchDimension(input) }
         : throw new QuantException(ErrorIds.InvalidArgument,
-            $"'{Where}' has {Types.Count} inputs ({string.Join(", ", Types)}); name the tensor for each.", input);
+            $"'{Where}' has {Types.Count} inputs ({string.Join(", ", Types)}); give a hashtable with a tensor for each, "
+            + $"@{{ {string.Join("; ", Types.Select(t => $"{t.Name} = ..."))} }}.", input);
+
+    /// <summary>Samples in a batch: the first dimension of the first input.</summary>
+    public int SampleCount(IReadOnlyDictionary<string, Tensor> inputs) =>
+        Types.Count > 0 && inputs.TryGetValue(Types[0].Name, out Tensor? first) && first.Rank > 0 ? first.Dims[0] : 1;
 
     /// <summary>Throws unless there is a fitting tensor for every input, and none besides.</summary>
     /// <exception cref="QuantException">InvalidArgument (missing or unknown), ShapeMismatch, UnsupportedDType.</exception>
@@ -31,11 +36,11 @@ public sealed record ModelInputs(string Where, IReadOnlyList<ValueType> Types)
         {
             if (!inputs.TryGetValue(input.Name, out Tensor? tensor))
                 throw new QuantException(ErrorIds.InvalidArgument, $"The input {input} of '{Where}' is not given.", input.Name);
-            if (input.ElementType != DataType.Float && !IntegerTensor.Holds(input.ElementType))
+            if (!InputValues.Takes(input.ElementType))
             {
-                throw new QuantException(ErrorIds.UnsupportedDType,
-                    $"The input '{input.Name}' of '{Where}' takes {input.ElementType}; only float32 and integers of up to 32 bits "
-                    + "can be given.", tensor);
+                throw new QuantException(ErrorIds.UnsupportedDType, $"The input '{input.Name}' of '{Where}' takes "
+                    + $"{(input.ElementType == DataType.Undefined ? "no tensor but a sequence, an optional value or a map" : input.ElementType)}; "
+                    + "only tensors of numbers and booleans can be given.", tensor);
             }
             if (!input.Accepts(tensor.Dims))
                 throw new QuantException(ErrorIds.ShapeMismatch,

@@ -27,6 +27,9 @@ public sealed record SessionSettings
     /// <summary>Bytes of a model up to which it is serialized whole for ONNX Runtime; of a larger one the weights are used where they lie.</summary>
     public long MostSerialized { get; init; } = 256L << 20;
 
+    /// <summary>Ends a run between two of its operators.</summary>
+    public CancellationToken Cancellation { get; init; }
+
     /// <summary>Where ONNX Runtime shall write the graph that it made of the model; null for nowhere.</summary>
     public string? OptimizedModelPath { get; init; }
 }
@@ -45,6 +48,7 @@ public sealed class OnnxRuntimeSession : IDisposable
     private readonly InferenceSession session;
     private readonly WeightsInPlace? weights;
     private readonly string where;
+    private readonly CancellationToken cancellation;
 
     /// <param name="model">The model; not kept.</param>
     /// <param name="extraOutputs">Values of the graph to give besides its own outputs.</param>
@@ -54,6 +58,7 @@ public sealed class OnnxRuntimeSession : IDisposable
     {
         settings ??= new();
         where = model.Path ?? model.Name;
+        cancellation = settings.Cancellation;
         EnsureEnvironment();
         string[] extra = [.. (extraOutputs ?? []).Where(v => !model.Graph.IsOutput(v)).Distinct()];
         using SessionOptions options = new()
@@ -120,17 +125,17 @@ public sealed class OnnxRuntimeSession : IDisposable
     /// <summary>Runs a model with a single input.</summary>
     public IReadOnlyDictionary<string, Tensor> Run(Tensor input, IReadOnlyList<string>? outputs = null) => Run(Inputs.Named(input), outputs);
 
-    /// <summary>Runs a model with a single input and gives outputs of any type.</summary>
+    /// <summary>Runs the model and gives outputs of any type.</summary>
     /// <returns>As <see cref="ModelPlan.Run(Tensor)"/>.</returns>
     /// <exception cref="QuantException">ShapeMismatch, InvalidArgument, UnsupportedDType, InferenceFailed.</exception>
-    public IReadOnlyDictionary<string, object> RunAnyType(Tensor input, OnnxModel model)
+    public IReadOnlyDictionary<string, object> RunAnyType(ModelSample sample, OnnxModel model)
     {
         Dictionary<string, object> made = new(StringComparer.Ordinal);
         string[] names = [.. Outputs.Select(o => o.Name)];
-        RunChecked(Inputs.Named(input), names, results =>
+        RunChecked(sample.For(Inputs), names, results =>
         {
             for (int i = 0; i < names.Length; i++)
-                made[names[i]] = OutputValues.ToObject(GraphValue.View(results[i], names[i]), model, names[i], input.Source);
+                made[names[i]] = OutputValues.ToObject(GraphValue.View(results[i], names[i]), model, names[i], sample.Source);
         });
         return made;
     }
@@ -149,7 +154,13 @@ public sealed class OnnxRuntimeSession : IDisposable
         try
         {
             foreach (ValueType input in Inputs.Types)
-                _ = InputValues.Create(inputs[input.Name], input).ToOrt(values);
+            {
+                GraphValue value = InputValues.Create(inputs[input.Name], input);
+                if (value.Native is { } native)
+                    values.Add(native);
+                else
+                    value.ToOrt(values);
+            }
             using IDisposableReadOnlyCollection<OrtValue> results = RunValues([.. Inputs.Types.Select(i => i.Name)], values, outputs);
             use(results);
         }
@@ -160,13 +171,20 @@ public sealed class OnnxRuntimeSession : IDisposable
     }
 
     /// <summary>Runs on ONNX Runtime's own values, of any element type.</summary>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
     internal IDisposableReadOnlyCollection<OrtValue> RunValues(IReadOnlyCollection<string> names, IReadOnlyCollection<OrtValue> values,
         IReadOnlyCollection<string> outputs)
     {
+        cancellation.ThrowIfCancellationRequested();
         using RunOptions run = new();
+        using CancellationTokenRegistration stopping = cancellation.Register(() => run.Terminate = true);
         try
         {
             return session.Run(run, names, values, outputs);
+        }
+        catch (OnnxRuntimeException) when (cancellation.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(cancellation);
         }
         catch (OnnxRuntimeException e)
         {

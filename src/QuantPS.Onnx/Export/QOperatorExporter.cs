@@ -43,7 +43,9 @@ public sealed class QOperatorExporter : QuantizedExporter
         // The integer operators take integer biases only.
         bool hasFloatBias = node.Planned.Operator.WeightInputs(context)
             .Any(w => w.IsBias && GraphIndex.Input(node.Planned.Node, w.Index).Length > 0 && !node.Weights.ContainsKey(w.Index));
-        bool bytes = !hasFloatBias && !node.Planned.HasFloatOutput
+        bool ownAxes = node.Planned.Operator.WeightInputs(context).Where(w => !w.IsBias)
+            .All(w => !node.Weights[w.Index].QParams.IsPerChannel || node.Weights[w.Index].Axis == w.Axis);
+        bool bytes = ownAxes && !hasFloatBias && !node.Planned.HasFloatOutput
             && node.Planned.Inputs.All(v => Graph.InputQParams(node.Planned, v).DType.IsEightBit())
             && node.Planned.Outputs.All(v => Graph.QParamsOf(v)!.DType.IsEightBit())
             && node.Weights.All(w => w.Value.DType.IsEightBit() || w.Key == NodeWeights.BiasIndex);

@@ -73,7 +73,11 @@ public abstract class QuantizedExporter
             planned[node.Planned.Node] = node;
             fused.UnionWith(node.Planned.Parts.Skip(1));
         }
-        foreach (NodeProto original in Graph.Float.Graph.Nodes)
+        // First of all: a layer takes in an activation from further down, with the limits that stand there.
+        NodeProto[] constantNodes = [.. Graph.Float.Graph.Nodes.Where(n => n.Is("Constant"))];
+        foreach (NodeProto constant in constantNodes)
+            AddFloat(copies[constant]);
+        foreach (NodeProto original in Graph.Float.Graph.Nodes.Except(constantNodes))
         {
             if (fused.Contains(original))
                 continue;

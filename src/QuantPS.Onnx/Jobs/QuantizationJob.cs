@@ -18,7 +18,10 @@ namespace QuantPS.Onnx.Jobs;
 /// <param name="config">The observers and the engine.</param>
 /// <param name="data">Gives the tensors; asked twice, to calibrate and to compare.</param>
 /// <param name="overwrite">Whether an existing file may be replaced.</param>
-public sealed class QuantizationJob(string source, string destination, QConfig config, Func<IEnumerable<Tensor>> data, bool overwrite = false)
+/// <param name="options">What is decided after calibration; by default what the configuration says.</param>
+/// <param name="export">Gives the form of the file; QDQ by default.</param>
+public sealed class QuantizationJob(string source, string destination, QConfig config, Func<IEnumerable<ModelSample>> data, bool overwrite = false,
+    QuantizeOptions? options = null, Func<QuantizedGraph, ExportResult>? export = null)
 {
     // Calibrating, ONNX Runtime takes turns with observers; comparing, with our kernels; and other models may be at work beside.
     private static readonly SessionSettings Settings = new() { Spin = false };
@@ -35,7 +38,7 @@ public sealed class QuantizationJob(string source, string destination, QConfig c
     public long Batches => Interlocked.Read(ref batches);
 
     /// <summary>Does it all.</summary>
-    /// <param name="cancellation">Asked between tensors and before the file is written.</param>
+    /// <param name="cancellation">Asked between tensors, between operators, and before the file is written.</param>
     /// <exception cref="QuantException">Whatever is wrong with the model, the data, or the destination; nothing is written then.</exception>
     /// <exception cref="OperationCanceledException">Cancelled; nothing is written.</exception>
     public QuantizationOutcome Run(CancellationToken cancellation)
@@ -43,31 +46,31 @@ public sealed class QuantizationJob(string source, string destination, QConfig c
         cancellation.ThrowIfCancellationRequested();
         OnnxModel model = OnnxModel.Load(source);
         CalibrationData calibration = Calibrate(model, cancellation);
-        QuantizedGraph graph = ModelQuantizer.Quantize(calibration);
+        QuantizedGraph graph = ModelQuantizer.Quantize(calibration, options: options);
         cancellation.ThrowIfCancellationRequested();
-        ExportResult export = QdqExporter.Export(graph);
+        ExportResult written = (export ?? QdqExporter.Export)(graph);
         ErrorSums error = Compare(graph, cancellation);
         cancellation.ThrowIfCancellationRequested();
         CreateFolder();
-        export.Model.Save(destination, overwrite);
+        written.Model.Save(destination, overwrite);
         return new QuantizationOutcome
         {
             Graph = graph,
             Error = error,
             Samples = calibration.SampleCount,
             FloatSizeBytes = model.SizeBytes,
-            SizeBytes = export.Model.SizeBytes,
-            Warnings = [.. graph.Warnings, .. export.Notes],
+            SizeBytes = written.Model.SizeBytes,
+            Warnings = [.. graph.Warnings, .. written.Notes],
         };
     }
 
     private CalibrationData Calibrate(OnnxModel model, CancellationToken cancellation)
     {
-        using Calibrator calibrator = new(model, config, settings: Settings);
-        foreach (Tensor tensor in data())
+        using Calibrator calibrator = new(model, config, settings: Settings with { Cancellation = cancellation });
+        foreach (ModelSample sample in data())
         {
             cancellation.ThrowIfCancellationRequested();
-            calibrator.Observe(tensor);
+            calibrator.Observe(sample);
             Interlocked.Increment(ref batches);
         }
         return calibrator.Finish();
@@ -76,17 +79,18 @@ public sealed class QuantizationJob(string source, string destination, QConfig c
     private ErrorSums Compare(QuantizedGraph graph, CancellationToken cancellation)
     {
         ErrorSums sums = new();
-        using OnnxRuntimeSession reference = new(graph.Original, settings: Settings);
+        SessionSettings settings = Settings with { Cancellation = cancellation };
+        using OnnxRuntimeSession reference = new(graph.Original, settings: settings);
         // Positions and the like have no error in real numbers.
         string[] outputs = [.. reference.Outputs.Where(o => o.ElementType == DataType.Float).Select(o => o.Name)];
         if (outputs.Length == 0)
             return sums;
-        using Int8Plan plan = new(graph, Settings);
-        foreach (Tensor tensor in data())
+        using Int8Plan plan = new(graph, settings);
+        foreach (ModelSample sample in data())
         {
             cancellation.ThrowIfCancellationRequested();
-            PlanResult quantized = plan.Run(tensor);
-            reference.Run(reference.Inputs.Named(tensor), outputs, (name, values, _) => sums.Add(values, quantized.Outputs[name].Span, name));
+            PlanResult quantized = plan.Run(sample.For(plan.Inputs));
+            reference.Run(sample.For(reference.Inputs), outputs, (name, values, _) => sums.Add(values, quantized.Outputs[name].Span, name));
             Interlocked.Increment(ref batches);
         }
         return sums;

@@ -29,10 +29,14 @@ public sealed class DynamicQuantizer
     private readonly GraphIndex graph;
     private readonly ValueTypes types;
     private readonly HashSet<string> taken;
-    private readonly List<NodeProto> written = [];
+    private List<NodeProto> written = [];
     private readonly List<TensorProto> initializers = [];
     private readonly Dictionary<(string, int?, QDType?, string), string[]> weights = [];
-    private readonly Dictionary<string, string[]> activations = new(StringComparer.Ordinal);
+    private Dictionary<string, string[]> activations = new(StringComparer.Ordinal);
+    // Constants of the bodies that are being written, the innermost last.
+    private readonly List<Dictionary<string, TensorProto>> scopes = [];
+    private readonly List<int> bodies = [];
+    private int quantized, bodyCount;
 
     private DynamicQuantizer(OnnxModel source, QuantizeOptions options)
     {
@@ -43,11 +47,11 @@ public sealed class DynamicQuantizer
         graph = model.Graph;
         GraphProto proto = model.Proto.Graph;
         taken = [.. proto.Initializer.Select(t => t.Name), .. proto.Input.Select(v => v.Name), .. proto.Node.SelectMany(n => n.Output),
-            .. proto.Node.SelectMany(GraphIndex.InputsOf), .. proto.Node.Select(n => n.Name)];
+            .. proto.Node.SelectMany(GraphIndex.InputsOf), .. proto.Node.Select(n => n.Name), .. BodiesIn(proto.Node).SelectMany(NamesIn)];
     }
 
     /// <param name="model">The float model, after the passes; not changed.</param>
-    /// <param name="options">Of these: which nodes and types, per channel, reduced range, type and symmetry of the weights.</param>
+    /// <param name="options">Of these: which nodes and types, bodies of control flow, per channel, reduced range, type and symmetry of the weights.</param>
     /// <exception cref="QuantException">NothingToQuantize, LayerNotFound (a pattern that matches nothing), UnsupportedDType,
     /// UnsupportedOperator.</exception>
     public static OnnxModel Quantize(OnnxModel model, QuantizeOptions? options = null) => new DynamicQuantizer(model, options ?? new()).Run();
@@ -58,15 +62,9 @@ public sealed class DynamicQuantizer
             throw new QuantException(ErrorIds.UnsupportedDType,
                 $"Dynamic quantization takes weights of 8 bits, not {dtype.TorchName()}. Use qint8 or quint8.", model);
         NodeProto[] work = [.. graph.Nodes.Where(n => n.Output.Count == 0 || graph.Constant(n.Output[0]) is null)];
-        OptionPatterns.Check(options, model.Name, work, OpTypes);
-        int quantized = 0;
+        OptionPatterns.Check(options, model.Name, options.Subgraphs ? [.. work, .. BodiesIn(work).SelectMany(b => b.Node)] : work, OpTypes);
         foreach (NodeProto node in graph.Nodes)
-        {
-            if (work.Contains(node) && IsWanted(node) && TryWrite(node))
-                quantized++;
-            else
-                written.Add(node);
-        }
+            Write(node, work.Contains(node));
         if (quantized == 0)
             throw new QuantException(ErrorIds.NothingToQuantize,
                 $"'{model.Name}' has no node that dynamic quantization knows, with constant weights and among those to quantize: "
@@ -89,6 +87,63 @@ public sealed class DynamicQuantizer
         return model;
     }
 
+    private void Write(NodeProto node, bool isWork)
+    {
+        if (isWork && IsWanted(node) && TryWrite(node))
+        {
+            quantized++;
+            return;
+        }
+        foreach (AttributeProto attribute in options.Subgraphs && OptionPatterns.WhyExcluded(options, node) is null ? node.Attribute : [])
+        {
+            if (attribute.G is not null)
+                WriteBody(attribute.G);
+            foreach (GraphProto body in attribute.Graphs)
+                WriteBody(body);
+        }
+        written.Add(node);
+    }
+
+    /// <summary>The body of an If, Loop or Scan, in place. Integer weights become constants of the model, which a body sees; an activation is quantized
+    /// in the body that takes it.</summary>
+    private void WriteBody(GraphProto body)
+    {
+        (List<NodeProto> outerNodes, Dictionary<string, string[]> outerActivations) = (written, activations);
+        (written, activations) = ([], new(StringComparer.Ordinal));
+        Dictionary<string, TensorProto> own = new(StringComparer.Ordinal);
+        foreach (TensorProto constant in body.Initializer)
+            own[constant.Name] = constant;
+        foreach (NodeProto node in body.Node.Where(n => n.Is("Constant") && n.Attribute.Any(a => a.Name == "value")))
+            own[node.Output[0]] = node.Attribute.Single(a => a.Name == "value").T;
+        scopes.Add(own);
+        bodies.Add(bodyCount++);
+        foreach (NodeProto node in body.Node)
+            Write(node, !node.Is("Constant"));
+        scopes.RemoveAt(scopes.Count - 1);
+        bodies.RemoveAt(bodies.Count - 1);
+        body.Node.Clear();
+        body.Node.AddRange(written);
+        HashSet<string> used = [.. body.Node.SelectMany(GraphIndex.InputsOf), .. body.Output.Select(o => o.Name)];
+        foreach (TensorProto unused in body.Initializer.Where(t => !used.Contains(t.Name)).ToArray())
+            body.Initializer.Remove(unused);
+        foreach (NodeProto unused in body.Node.Where(n => n.Is("Constant") && !used.Contains(n.Output[0])).ToArray())
+            body.Node.Remove(unused);
+        (written, activations) = (outerNodes, outerActivations);
+    }
+
+    /// <summary>A constant input, of the innermost body that has the name; names in bodies are their own.</summary>
+    private TensorProto? Constant(NodeProto node, int index)
+    {
+        string name = GraphIndex.Input(node, index);
+        return scopes.AsEnumerable().Reverse().Select(s => s.GetValueOrDefault(name)).FirstOrDefault(t => t is not null) ?? graph.ConstantInput(node, index);
+    }
+
+    private static IEnumerable<GraphProto> BodiesIn(IEnumerable<NodeProto> nodes) => nodes.SelectMany(n => n.Attribute)
+        .SelectMany(a => a.G is null ? a.Graphs : a.Graphs.Prepend(a.G)).SelectMany(b => BodiesIn(b.Node).Prepend(b));
+
+    private static IEnumerable<string> NamesIn(GraphProto body) =>
+        [.. body.Initializer.Select(t => t.Name), .. body.Input.Select(v => v.Name), .. body.Node.SelectMany(n => n.Output.Append(n.Name))];
+
     private bool IsWanted(NodeProto node) => OptionPatterns.WhyExcluded(options, node) is null && OnnxModel.NormalizeDomain(node.Domain).Length == 0
         && (options.OpTypes.Count == 0 || options.OpTypes.Any(p => LayerPattern.Matches(p, node.OpType)))
         && (options.Nodes.Count == 0 || options.Nodes.Any(p => LayerPattern.Matches(p, GraphIndex.DisplayName(node))));
@@ -104,9 +159,7 @@ public sealed class DynamicQuantizer
 
     private bool WriteMatMul(NodeProto node)
     {
-        if (!types.IsFloat(node.Input[0]))
-            return false;
-        if (graph.ConstantInput(node, 1) is TensorProto constant)
+        if (Constant(node, 1) is TensorProto constant)
         {
             if (constant.Type() != DataType.Float || constant.Dims.Count < 2 || constant.Count() == 0)
                 return false;
@@ -114,7 +167,8 @@ public sealed class DynamicQuantizer
             WriteProduct(node, "MatMulInteger", Activation(node.Input[0]), weight, node.Output[0]);
             return true;
         }
-        if (options.ConstantMatMulOnly || graph.ConstantInput(node, 0) is not null || !types.IsFloat(node.Input[1]))
+        // What two activations in a body are, nobody says.
+        if (options.ConstantMatMulOnly || scopes.Count > 0 || Constant(node, 0) is not null || !types.IsFloat(node.Input[0]) || !types.IsFloat(node.Input[1]))
             return false;
         WriteProduct(node, "MatMulInteger", Activation(node.Input[0]), Activation(node.Input[1]), node.Output[0]);
         return true;
@@ -123,7 +177,7 @@ public sealed class DynamicQuantizer
     /// <summary>A matrix product, with the weight turned where the file has it as [out, in], and an addition.</summary>
     private bool WriteGemm(NodeProto node)
     {
-        if (!types.IsFloat(node.Input[0]) || graph.ConstantInput(node, 1) is not TensorProto constant || constant.Type() != DataType.Float
+        if (Constant(node, 1) is not TensorProto constant || constant.Type() != DataType.Float
             || node.GetInt("transA", 0) != 0 || node.GetFloat("alpha", 1f) != 1f || node.GetFloat("beta", 1f) != 1f)
             return false;
         Tensor weight = constant.ToTensor();
@@ -143,7 +197,7 @@ public sealed class DynamicQuantizer
 
     private bool WriteConv(NodeProto node)
     {
-        if (!types.IsFloat(node.Input[0]) || graph.ConstantInput(node, 1) is not TensorProto constant || constant.Type() != DataType.Float)
+        if (Constant(node, 1) is not TensorProto constant || constant.Type() != DataType.Float)
             return false;
         bool hasBias = GraphIndex.Input(node, 2).Length > 0;
         string product = hasBias ? Free(node.Output[0] + "_product") : node.Output[0];
@@ -164,7 +218,7 @@ public sealed class DynamicQuantizer
     /// <summary>The table as integers; what is picked is dequantized.</summary>
     private bool WriteGather(NodeProto node)
     {
-        if (graph.ConstantInput(node, 0) is not TensorProto table || table.Type() != DataType.Float || table.Count() == 0)
+        if (Constant(node, 0) is not TensorProto table || table.Type() != DataType.Float || table.Count() == 0)
             return false;
         string[] weight = Weight(table.ToTensor(), node.Input[0], null);
         string picked = Free(node.Output[0] + "_quantized");
@@ -196,8 +250,9 @@ public sealed class DynamicQuantizer
 
     private string[] Weight(Tensor weight, string name, int? axis, QDType? only = null)
     {
-        // The same constant may be used in several ways.
-        var key = (name, axis, only, string.Join(',', weight.Shape));
+        // The same constant may be used in several ways, and another body may have another one of the name.
+        string scope = scopes.FindLastIndex(s => s.ContainsKey(name)) is >= 0 and var level ? $"{bodies[level]}" : "";
+        var key = (name, axis, only, $"{scope} {string.Join(',', weight.Shape)}");
         return weights.TryGetValue(key, out string[]? names) ? names : weights[key] = NewWeight(weight, name, axis, only);
     }
 

@@ -97,10 +97,11 @@ public static class ModelQuantizer
         string name = GraphIndex.Input(node.Node, 1);
         float[]? bias = op.Bias(context);
         QuantizedTensor weight;
-        if (options.Tensors.ContainsKey(name) || op.PerTensorWeight || config.Weight.DType != QDType.QInt8)
+        int? axis = NodeWeights.AxisOf(context, op.WeightInputs(context)[0], options);
+        if (options.Tensors.ContainsKey(name) || op.PerTensorWeight || config.Weight.DType != QDType.QInt8 || axis != op.WeightInputs(context)[0].Axis)
         {
             ParameterRules rules = new(config.Backend, options.MinimumRealRange);
-            weight = NodeWeights.Quantize(context.ConstantInput(1)!.ToTensor(), op.WeightInputs(context)[0].Axis, name, op, rules, config, options);
+            weight = NodeWeights.Quantize(context.ConstantInput(1)!.ToTensor(), axis, name, op, rules, config, options);
             if (op.WeightIsTransposed(node.Node) || weight.DType != QDType.QInt8 || (weight.QParams.IsPerChannel && weight.Axis != channels))
                 return null;
         }

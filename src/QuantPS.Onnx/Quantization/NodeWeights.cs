@@ -30,20 +30,40 @@ internal static class NodeWeights
         float[]? bias = op is WeightOperator weighted ? weighted.Bias(context)
             : op.WeightInputs(context).Any(w => w.IsBias) ? context.ConstantInput(BiasIndex)?.ToFloats() : null;
         QuantizedTensor? last = null;
+        bool fits = true;
         foreach (WeightInput place in op.WeightInputs(context).Where(w => !w.IsBias))
         {
             Tensor real = context.ConstantInput(place.Index)!.ToTensor();
             QuantizedTensor weight = layer is null
-                ? Quantize(real, place.Axis, GraphIndex.Input(context.Node, place.Index), op, rules, config, options)
+                ? Quantize(real, AxisOf(context, place, options), GraphIndex.Input(context.Node, place.Index), op, rules, config, options)
                 : ((WeightOperator)op).WeightIsTransposed(context.Node) ? MatrixWeight.Transposed(layer.Weight) : layer.Weight;
             if (bias is not null && options is { AdjustWeightScale: true, QuantizeBias: true })
-                weight = WidenedForBias(weight, place.Axis, bias, input!.Scales[0], context.Name, notes);
+                weight = WidenedForBias(weight, AxisOf(context, place, options), bias, input!.Scales[0], context.Name, notes);
             made[place.Index] = last = weight;
+            fits &= !weight.QParams.IsPerChannel || weight.Axis == place.Axis;
         }
-        if (bias is not null && last is not null && options.QuantizeBias)
+        // A bias has the scales of the outputs' channels; where the weight has those of others, it stays float.
+        if (bias is not null && last is not null && options.QuantizeBias && fits)
             made[BiasIndex] = QuantizeBias(bias, last.QParams, input!.Scales[0]);
         return made;
     }
+
+    /// <summary>Dimension of a weight's channels: the operator's own, or what the user wants; null where there is one scale in any case.</summary>
+    /// <exception cref="QuantException">InvalidArgument: the weight has no such dimension.</exception>
+    public static int? AxisOf(NodeContext context, WeightInput place, QuantizeOptions options)
+    {
+        if (place.Axis is null || !options.ChannelAxes.TryGetValue(context.Node.OpType, out int wanted))
+            return place.Axis;
+        int rank = context.ConstantInput(place.Index)!.Dims.Count;
+        return wanted >= -rank && wanted < rank ? (wanted + rank) % rank : throw new QuantException(ErrorIds.InvalidArgument,
+            $"The weight of '{context.Name}' ({context.Node.OpType}) has {rank} dimensions, so its channels cannot be along dimension {wanted}.", wanted);
+    }
+
+    /// <summary>Whether a node's weights have their channels where its operator has them, as a bias in integers wants it.</summary>
+    public static bool HasOwnAxes(NodeContext context, QuantOperator op, QuantizeOptions options) =>
+        op.WeightInputs(context).Where(w => !w.IsBias && w.Axis is not null).All(w => AxisOf(context, w, options) == w.Axis
+            && (options.Tensors.GetValueOrDefault(GraphIndex.Input(context.Node, w.Index))?.Axis is not int axis
+                || axis == w.Axis || axis + context.ConstantInput(w.Index)!.Dims.Count == w.Axis));
 
     /// <summary>A weight in the file's layout.</summary>
     public static QuantizedTensor Quantize(Tensor real, int? axis, string name, QuantOperator op, ParameterRules rules, QConfig config,

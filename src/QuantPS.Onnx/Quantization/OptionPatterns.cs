@@ -24,6 +24,7 @@ internal static class OptionPatterns
         Check(options.ExcludedOpTypes, known, "operator type");
         Check(options.FloatOutputs, known, "operator type");
         Check(options.OpTypes, known, "operator type");
+        Check(options.ChannelAxes.Keys, known, "operator type");
 
         void Check(IEnumerable<string> patterns, string[] candidates, string what)
         {

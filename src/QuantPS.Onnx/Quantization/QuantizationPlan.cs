@@ -57,7 +57,7 @@ public sealed record PlannedNode
 /// <summary>Which nodes of a float graph can run in int8, and which values have to be observed for that. Needs no data.</summary>
 /// <remarks>Operators with weights are quantized wherever they can be. Any other operator is where all its activations already are
 /// integers:
-/// a lone Add or Relu is not worth a quantization. A Relu or Clip behind a layer becomes part of it.</remarks>
+/// a lone Add or Relu is not worth a quantization (unless the configuration forces it). A Relu or Clip behind a layer becomes part of it.</remarks>
 public sealed class QuantizationPlan
 {
     private readonly Dictionary<string, string> roots = new(StringComparer.Ordinal);
@@ -121,7 +121,8 @@ public sealed class QuantizationPlan
             if (reason is null)
             {
                 string[] inputs = [.. planned.Inputs.Where(v => graph.Constant(v) is null)];
-                reason = inputs.FirstOrDefault(v => !quantized.Contains(v)) is string floating ? $"its input '{floating}' is float"
+                bool forced = config is { ForceQuantize: true } && inputs.Length > 0 && op!.SharesInputQParams(ContextOf(node));
+                reason = !forced && inputs.FirstOrDefault(v => !quantized.Contains(v)) is string floating ? $"its input '{floating}' is float"
                     : inputs.Length == 0 && !op!.IsWorthwhile(ContextOf(node)) ? "its inputs are constants" : null;
                 planned = reason is null ? Fuse(planned, reasons, forms) : planned;
                 reason ??= WhyUnobserved(planned);
@@ -207,6 +208,7 @@ public sealed class QuantizationPlan
     {
         GraphIndex graph = Model.Graph;
         if (options.QuantizeBias && planned.Operator is WeightOperator op && op.BiasAdd(ContextOf(planned.Node)) is NodeProto add
+            && NodeWeights.HasOwnAxes(ContextOf(planned.Node), op, options)
             && OptionPatterns.WhyExcluded(options, add, config?.Exclude) is null)
             planned = planned with { BiasAdd = add };
         if (OptionPatterns.Match(options.FloatOutputs, planned.Node.OpType) is not null)

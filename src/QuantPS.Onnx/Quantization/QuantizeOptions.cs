@@ -30,6 +30,10 @@ public sealed record QuantizeOptions
     /// <summary>Weights per channel or per tensor (per_channel); null as the configuration says.</summary>
     public bool? PerChannel { get; init; }
 
+    /// <summary>By operator type, the dimension of the channels of its weights in the file's layout (QDQOpTypePerChannelSupportToAxis); negative from
+    /// the end. The operator's own for all others.</summary>
+    public IReadOnlyDictionary<string, int> ChannelAxes { get; init; } = new Dictionary<string, int>();
+
     /// <summary>Weights of one bit less (reduce_range).</summary>
     public bool? ReduceRange { get; init; }
 
@@ -68,6 +72,9 @@ public sealed record QuantizeOptions
 
     /// <summary>QuantizeLinear and DequantizeLinear of the domain com.microsoft (UseQDQContribOps).</summary>
     public bool ContribOperators { get; init; }
+
+    /// <summary>Bodies of If, Loop and Scan too (EnableSubgraph); dynamic quantization only.</summary>
+    public bool Subgraphs { get; init; }
 
     /// <summary>The configuration with these options.</summary>
     internal QConfig Apply(QConfig config)

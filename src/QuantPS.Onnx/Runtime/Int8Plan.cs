@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Model;
@@ -26,8 +25,9 @@ public sealed class Int8Plan : IDisposable
     {
         this.graph = graph;
         string[] outputs = [.. graph.Float.Graph.Outputs.Select(o => o.Name)];
-        every = new StepSequence(Schedule(settings), Inputs.Types.Select(t => t.Name), outputs);
-        steps = new StepSequence(ResidualStep.Fuse([.. every.Steps], outputs), Inputs.Types.Select(t => t.Name), outputs);
+        CancellationToken cancellation = settings?.Cancellation ?? default;
+        every = new StepSequence(Schedule(settings), Inputs.Types.Select(t => t.Name), outputs, cancellation);
+        steps = new StepSequence(ResidualStep.Fuse([.. every.Steps], outputs), Inputs.Types.Select(t => t.Name), outputs, cancellation);
     }
 
     /// <summary>What the model takes.</summary>
@@ -81,7 +81,10 @@ public sealed class Int8Plan : IDisposable
         {
             TensorProto? constant = graph.Float.Graph.Constant(name);
             if (constant is null && !values.Find(name)!.IsReal)
-                throw new QuantException(ErrorIds.UnsupportedDType, $"The output '{name}' is not a float32 tensor.", name);
+            {
+                object typed = OutputValues.ToObject(values.Find(name)!, graph.Float, name, source);
+                return typed as Tensor ?? ((QuantizedTensor)typed).Dequantize();
+            }
             Tensor t = constant?.ToTensor() ?? values.Find(name)!.Real();
             return new Tensor(t.Shape, t.Memory) { Name = name, Source = source };
         }
@@ -104,9 +107,10 @@ public sealed class Int8Plan : IDisposable
             }
             NodeProto[] nodes = [.. group.Select(n => n.Planned.Node)];
             HashSet<NodeProto> own = new(nodes, ReferenceEqualityComparer.Instance);
-            result.Add(new FloatIsland(graph.Float, graph.Plan.Types, nodes,
-                v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)),
-                index.Constant, settings));
+            Func<string, bool> isNeeded = v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c));
+            // A model may compute what nobody asks for.
+            if (nodes.Any(n => n.Output.Any(isNeeded)))
+                result.Add(new FloatIsland(graph.Float, graph.Plan.Types, nodes, isNeeded, index.Constant, settings));
         }
         return result;
     }

@@ -32,7 +32,8 @@ public sealed class ModelPlan : IDisposable
         Inputs = types.Inputs;
         constants = new ConstantValues(model, types);
         string[] outputs = [.. model.Graph.Outputs.Select(o => o.Name)];
-        steps = new StepSequence(ResidualStep.Fuse(Schedule(types, settings, fuse), outputs), Inputs.Types.Select(t => t.Name), outputs);
+        steps = new StepSequence(ResidualStep.Fuse(Schedule(types, settings, fuse), outputs), Inputs.Types.Select(t => t.Name), outputs,
+            settings?.Cancellation ?? default);
         // The steps have the other constants that they need.
         constants.Keep([.. model.Graph.Outputs.Select(o => o.Name).Where(constants.Has)]);
     }
@@ -63,7 +64,7 @@ public sealed class ModelPlan : IDisposable
     public IReadOnlyDictionary<string, object> Run(IReadOnlyDictionary<string, Tensor> inputs)
     {
         Inputs.Check(inputs);
-        string? source = inputs.Values.FirstOrDefault()?.Source;
+        string? source = new ModelSample(inputs).Source;
         Dictionary<string, GraphValue> given = Inputs.Types.ToDictionary(t => t.Name, t => InputValues.Create(inputs[t.Name], t));
         return RunValues(given, values => model.Graph.Outputs.ToDictionary(o => o.Name,
             o => OutputValues.ToObject(values(o.Name), model, o.Name, source)));
@@ -157,8 +158,10 @@ public sealed class ModelPlan : IDisposable
                 continue;
             }
             HashSet<NodeProto> own = new(group.Select(i => i.Node), ReferenceEqualityComparer.Instance);
-            result.Add(new FloatIsland(model, types, [.. group.Select(i => i.Node)],
-                v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c)), v => constants.Has(v) ? constants.Proto(v) : null, settings));
+            Func<string, bool> isNeeded = v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c));
+            // A model may compute what nobody asks for.
+            if (own.Any(n => n.Output.Any(isNeeded)))
+                result.Add(new FloatIsland(model, types, [.. group.Select(i => i.Node)], isNeeded, v => constants.Has(v) ? constants.Proto(v) : null, settings));
         }
         return result;
 

@@ -14,8 +14,8 @@ namespace QuantPS.Onnx.Runtime;
 /// <summary>A model's outputs as the prompt has them.</summary>
 /// <remarks>float32 is a Tensor. Integers of up to 32 bits are a QuantizedTensor, with the scale and zero point of the node that made them
 /// (QuantizeLinear, QLinearConv, QLinearMatMul) where these are constants, else with scale 1 and zero point 0, so that the real values are the integers
-/// themselves. Any other type is a Tensor if every value is a float32 value (bool as 0 and 1), and an error otherwise: nothing is rounded
-/// silently.</remarks>
+/// themselves. float64 is a Tensor, rounded to the nearest as Import-Tensor does. Any other type is a Tensor if every value is a float32 value (bool as 0
+/// and 1), and an error otherwise: integers that are rounded are other integers.</remarks>
 internal static class OutputValues
 {
     /// <exception cref="QuantException">UnsupportedDType: no float32 value stands for it.</exception>
@@ -81,7 +81,7 @@ internal static class OutputValues
                 $"The output '{name}' is {(value.IsTensor ? type.ToString() : "not a tensor")}, "
                 + "which has no form at the prompt. Take it out of the model's outputs, or behind a Cast to float.", name),
         };
-        int bad = Array.FindIndex(values, v => (float)v != v && !double.IsNaN(v));
+        int bad = type == DataType.Double ? -1 : Array.FindIndex(values, v => (float)v != v && !double.IsNaN(v));
         if (bad >= 0)
         {
             throw new QuantException(ErrorIds.UnsupportedDType, $"The output '{name}' is {type} and holds values that float32 cannot hold exactly "

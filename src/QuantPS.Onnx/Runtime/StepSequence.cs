@@ -6,13 +6,16 @@ namespace QuantPS.Onnx.Runtime;
 internal sealed class StepSequence : IDisposable
 {
     private readonly Instruction[] instructions;
+    private readonly CancellationToken cancellation;
     private readonly Dictionary<string, int> slots = new(StringComparer.Ordinal);
 
     /// <param name="steps">The steps; disposed with the sequence.</param>
     /// <param name="inputs">Values that are there from the start.</param>
     /// <param name="outputs">Values to keep to the end.</param>
-    public StepSequence(IReadOnlyList<PlanStep> steps, IEnumerable<string> inputs, IEnumerable<string> outputs)
+    /// <param name="cancellation">Asked before every step.</param>
+    public StepSequence(IReadOnlyList<PlanStep> steps, IEnumerable<string> inputs, IEnumerable<string> outputs, CancellationToken cancellation)
     {
+        this.cancellation = cancellation;
         foreach (string value in inputs.Concat(steps.SelectMany(s => s.Inputs.Concat(s.Outputs))).Concat(outputs))
             slots.TryAdd(value, slots.Count);
         Dictionary<string, int> lastUse = new(StringComparer.Ordinal);
@@ -87,6 +90,7 @@ internal sealed class StepSequence : IDisposable
             Span<GraphValue?> room = new GraphValue?[sequence.instructions.Length == 0 ? 0 : sequence.instructions.Max(i => i.Inputs.Length + i.Outputs.Length)];
             foreach (Instruction instruction in sequence.instructions)
             {
+                sequence.cancellation.ThrowIfCancellationRequested();
                 Span<GraphValue?> inputs = room[..instruction.Inputs.Length], outputs = room.Slice(inputs.Length, instruction.Outputs.Length);
                 for (int i = 0; i < inputs.Length; i++)
                     inputs[i] = values[instruction.Inputs[i]];

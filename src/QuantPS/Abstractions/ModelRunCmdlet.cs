@@ -3,6 +3,7 @@ using QuantPS.Completion;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Tensors;
 using QuantPS.Models;
+using QuantPS.Onnx.Execution;
 
 namespace QuantPS.Abstractions;
 
@@ -28,7 +29,7 @@ public abstract class ModelRunCmdlet : TensorInputCmdlet
     /// <inheritdoc/>
     protected override void Begin()
     {
-        runner = ((IRunnable)Model).CreateRunner(Runtime);
+        runner = ((IRunnable)Model).CreateRunner(Runtime, new SessionSettings { Cancellation = Cancellation });
         progress = new ProgressReporter(this, $"{Activity} {Model.Name}", "samples");
         if (Model is QuantizedModel quantized && Runtime == ModelRuntime.QuantPS)
         {
@@ -41,19 +42,19 @@ public abstract class ModelRunCmdlet : TensorInputCmdlet
     protected ModelRuntime RuntimeUsed => runner is OnnxRuntimeRunner ? ModelRuntime.OnnxRuntime : ModelRuntime.QuantPS;
 
     /// <summary>Samples in a tensor.</summary>
-    protected int SampleCount(Tensor input) => runner!.SampleCount(input);
+    internal int SampleCount(ModelSample sample) => runner!.SampleCount(sample);
 
     /// <summary>Runs the model; outputs as float32.</summary>
-    protected IReadOnlyList<Tensor> Run(Tensor input) => runner!.Run(input);
+    internal IReadOnlyList<Tensor> Run(ModelSample sample) => runner!.Run(sample);
 
     /// <summary>Runs the model; outputs as they are, a Tensor or a QuantizedTensor each.</summary>
-    protected IReadOnlyList<object> RunAnyType(Tensor input) => runner!.RunAnyType(input);
+    internal IReadOnlyList<object> RunAnyType(ModelSample sample) => runner!.RunAnyType(sample);
 
     /// <summary>Counts samples as done.</summary>
-    protected void Advance(Tensor input)
+    internal void Advance(ModelSample sample)
     {
-        progress!.Total ??= input.SequenceLength;
-        progress.Advance(SampleCount(input));
+        progress!.Total ??= sample.SequenceLength;
+        progress.Advance(SampleCount(sample));
     }
 
     /// <inheritdoc/>

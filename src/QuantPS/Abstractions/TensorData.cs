@@ -1,7 +1,9 @@
+using System.Collections;
 using System.Management.Automation;
 using QuantPS.Data.Importing;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
 
 namespace QuantPS.Abstractions;
 
@@ -20,16 +22,16 @@ internal sealed class TensorData
     }
 
     /// <summary>How many tensors there are; null where files have to be read to know.</summary>
-    public int? Count => items.TrueForAll(i => i is Tensor) ? items.Count : null;
+    public int? Count => items.TrueForAll(i => i is not string) ? items.Count : null;
 
-    /// <summary>The tensors in order. Those of a file are read anew every time, and not kept.</summary>
-    public IEnumerable<Tensor> Tensors()
+    /// <summary>What the model is given, run by run. Those of a file are read anew every time, and not kept.</summary>
+    public IEnumerable<ModelSample> Samples()
     {
         foreach (object item in items)
         {
-            if (item is Tensor tensor)
+            if (item is ModelSample sample)
             {
-                yield return tensor;
+                yield return sample;
                 continue;
             }
             foreach (Tensor read in new TensorImporter(new ImportOptions()).Read((string)item))
@@ -41,8 +43,8 @@ internal sealed class TensorData
     {
         switch (item)
         {
-            case Tensor tensor:
-                items.Add(tensor);
+            case Tensor or IDictionary:
+                items.Add(TensorInputCmdlet.ToSample(item));
                 break;
             case string path:
                 items.AddRange(ProviderPaths.ResolveInput(cmdlet, path, literal: false));
@@ -56,7 +58,7 @@ internal sealed class TensorData
                 break;
             default:
                 throw new QuantException(ErrorIds.InvalidArgument,
-                    $"-Data takes tensors (Import-Tensor), paths of files, or a script block that gives them, not {item?.GetType().Name ?? "null"}.", item);
+                    $"-Data takes tensors (Import-Tensor), hashtables of them for models with several inputs, paths of files, or a script block that gives them, not {item?.GetType().Name ?? "null"}.", item);
         }
     }
 }

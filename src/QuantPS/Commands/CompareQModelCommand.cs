@@ -34,16 +34,17 @@ public sealed class CompareQModelCommand : TensorInputCmdlet
         nodes = [.. Model.Graph.Nodes.Where(n => n.Planned.Outputs.Any())];
         values = [.. nodes.Select(n => n.Planned.Output)];
         sums = [.. nodes.Select(_ => new ErrorSums())];
-        plan = new Int8Plan(Model.Graph);
-        reference = new OnnxRuntimeSession(Model.Graph.Float, values);
+        SessionSettings settings = new() { Cancellation = Cancellation };
+        plan = new Int8Plan(Model.Graph, settings);
+        reference = new OnnxRuntimeSession(Model.Graph.Float, values, settings);
         progress = new ProgressReporter(this, $"Comparing {Model.Name}", "tensors");
     }
 
     /// <inheritdoc/>
-    protected override void ProcessItem(Tensor item)
+    internal override void ProcessSample(ModelSample sample)
     {
-        PlanResult quantized = plan!.Run(item, values.ToHashSet(StringComparer.Ordinal));
-        reference!.Run(reference.Inputs.Named(item), values, (name, data, _) =>
+        PlanResult quantized = plan!.Run(sample.For(plan.Inputs), values.ToHashSet(StringComparer.Ordinal));
+        reference!.Run(sample.For(reference.Inputs), values, (name, data, _) =>
         {
             int i = Array.IndexOf(values, name);
             sums[i].Add(data, quantized.Captured[name].Span, nodes[i].Name);

@@ -58,6 +58,10 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [Parameter(Mandatory = true, ParameterSetName = DynamicSet)]
     public SwitchParameter Dynamic { get; set; }
 
+    /// <summary>Also quantizes the bodies of If, Loop and Scan, which stay float otherwise. quantize_dynamic: EnableSubgraph, which quantize_static does not have.</summary>
+    [Parameter(ParameterSetName = DynamicSet)]
+    public SwitchParameter Subgraph { get; set; }
+
     /// <summary>Operator types to quantize, with wildcards; all that can be by default. quantize_static: op_types_to_quantize.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
     [Parameter(ParameterSetName = DynamicSet)]
@@ -91,6 +95,12 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [Parameter(ParameterSetName = CalibrationSet)]
     [Parameter(ParameterSetName = DynamicSet)]
     public SwitchParameter PerChannel { get; set; }
+
+    /// <summary>Dimension of the channels of a type's weights, in the file's layout, where it shall not be the usual one: @{ MatMul = 0 }. Goes with scales per
+    /// channel. quantize_static: QDQOpTypePerChannelSupportToAxis.</summary>
+    [Parameter(ParameterSetName = CalibrationSet)]
+    [ValidateNotNull]
+    public IDictionary? ChannelAxis { get; set; }
 
     /// <summary>Weights use one bit less. quantize_static: reduce_range.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
@@ -209,42 +219,9 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
         : throw new QuantException(ErrorIds.InvalidArgument, $"With -Scale a Tensor is wanted, not {value.GetType().Name}.", value);
 
     private QModel ConvertDynamic(object value) => value is QModel { Arithmetic: "float" } model
-        ? new QModel(DynamicQuantizer.Quantize(PassRegistry.Apply(model.Onnx), Options()))
+        ? new QModel(DynamicQuantizer.Quantize(PassRegistry.Apply(model.Onnx), QuantizeOptionsReader.Read(MyInvocation.BoundParameters)))
         : throw new QuantException(ErrorIds.InvalidArgument,
             $"With -Dynamic a float model (Import-QModel) is wanted, not {value.GetType().Name}.", value);
-
-    /// <summary>What was named; null where nothing was, for the calibration's own plan.</summary>
-    private QuantizeOptions? NamedOptions() => MyInvocation.BoundParameters.Keys
-        .Except([nameof(InputObject), nameof(Compat), .. CommonParameters], StringComparer.OrdinalIgnoreCase).Any() ? Options() : null;
-
-    private QuantizeOptions Options()
-    {
-        return new QuantizeOptions
-        {
-            OpTypes = [.. OpType],
-            ExcludedOpTypes = [.. ExcludeOpType],
-            Nodes = [.. Node],
-            ExcludedNodes = [.. ExcludeNode],
-            FloatOutputs = [.. FloatOutputOpType],
-            ConstantMatMulOnly = ConstantMatMulOnly,
-            PerChannel = Named(nameof(PerChannel), (bool)PerChannel),
-            ReduceRange = Named(nameof(ReduceRange), (bool)ReduceRange),
-            ActivationType = Named(nameof(ActivationDType), ActivationDType),
-            WeightType = Named(nameof(WeightDType), WeightDType),
-            SymmetricActivations = Named(nameof(SymmetricActivation), (bool)SymmetricActivation),
-            SymmetricWeights = Named(nameof(SymmetricWeight), (bool)SymmetricWeight),
-            MinimumRealRange = Named(nameof(MinimumRealRange), MinimumRealRange),
-            Tensors = QuantizeOptionsReader.Tensors(TensorOverride),
-            DedicatedPairs = DedicatedPair,
-            KeepActivations = KeepActivation,
-            QuantizeBias = !FloatBias,
-            PairedWeights = WeightPair,
-            AdjustWeightScale = !NoWeightAdjustment,
-            ContribOperators = ContribOperator,
-        };
-
-        T? Named<T>(string name, T value) where T : struct => MyInvocation.BoundParameters.ContainsKey(name) ? value : null;
-    }
 
     private QuantizedModel Convert(object value)
     {
@@ -257,7 +234,7 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
             Tensor tensor => throw new QuantException(ErrorIds.InvalidArgument, $"{tensor}: name -Scale (and -ZeroPoint, -DType, -Axis) to quantize a tensor.", tensor),
             _ => throw new QuantException(ErrorIds.InvalidArgument, $"A Calibration (Invoke-Calibration) or a Tensor is wanted, not {value.GetType().Name}.", value),
         };
-        var quantized = new QuantizedModel(calibration.Model, ModelQuantizer.Quantize(calibration.Data, Compat, NamedOptions()));
+        var quantized = new QuantizedModel(calibration.Model, ModelQuantizer.Quantize(calibration.Data, Compat, QuantizeOptionsReader.Read(MyInvocation.BoundParameters)));
         foreach (string warning in quantized.Warnings)
             WriteWarning(warning);
         return quantized;

@@ -6,16 +6,6 @@ using QuantPS.Onnx.Model;
 
 namespace QuantPS.Commands;
 
-/// <summary>The form of a quantized ONNX file.</summary>
-public enum QuantFormat
-{
-    /// <summary>Float operators between QuantizeLinear and DequantizeLinear.</summary>
-    QDQ,
-
-    /// <summary>Operators on integers: QLinearConv, QGemm, QLinearAdd, ...</summary>
-    QOperator,
-}
-
 /// <summary>Export-QModel: writes a model as .onnx; a quantized one with QuantizeLinear and DequantizeLinear around its operators, or with
 /// operators on integers.</summary>
 [Cmdlet(VerbsData.Export, "QModel", DefaultParameterSetName = PathSet, SupportsShouldProcess = true)]
@@ -28,7 +18,8 @@ public sealed class ExportQModelCommand : PathOutputCmdlet<IModel>
     [Parameter]
     public QuantFormat Format { get; set; } = QuantFormat.QDQ;
 
-    /// <summary>Writes the weights to a second file beside the model, its name with .data behind. A model beyond 2 GB is always written so.</summary>
+    /// <summary>Writes the weights to a second file beside the model, its name with .data behind. A model beyond 2 GB is always written so.
+    /// quantize_static: use_external_data_format.</summary>
     [Parameter]
     public SwitchParameter ExternalData { get; set; }
 

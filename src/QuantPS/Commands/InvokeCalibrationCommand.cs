@@ -3,6 +3,7 @@ using QuantPS.Abstractions;
 using QuantPS.Completion;
 using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
 using QuantPS.Errors;
 using QuantPS.Models;
 using QuantPS.Onnx.Calibration;
@@ -38,7 +39,7 @@ public sealed class InvokeCalibrationCommand : TensorInputCmdlet
         // A model that cannot be quantized is one bad item: a script over a folder of models goes on with the next.
         Guard(() =>
         {
-            calibrator = new Calibrator(Model.Onnx, QConfig);
+            calibrator = new Calibrator(Model.Onnx, QConfig, settings: new SessionSettings { Cancellation = Cancellation });
             foreach (AppliedPass pass in calibrator.Plan.Model.Preparation)
                 WriteVerbose($"Prepared '{Model.Name}': {pass}.");
             foreach (var node in calibrator.Plan.Nodes.Where(n => !n.IsQuantized))
@@ -48,13 +49,13 @@ public sealed class InvokeCalibrationCommand : TensorInputCmdlet
     }
 
     /// <inheritdoc/>
-    protected override void ProcessItem(Tensor item)
+    internal override void ProcessSample(ModelSample sample)
     {
         if (calibrator is null)
             return;
         long before = calibrator.SampleCount;
-        calibrator.Observe(item);
-        progress!.Total ??= item.SequenceLength;
+        calibrator.Observe(sample);
+        progress!.Total ??= sample.SequenceLength;
         progress.Advance(calibrator.SampleCount - before);
     }
 

@@ -1,6 +1,7 @@
 using System.Management.Automation;
 using QuantPS.Abstractions;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
 
 namespace QuantPS.Commands;
 
@@ -13,9 +14,9 @@ public sealed class InvokeQModelCommand : ModelRunCmdlet
     protected override string Activity => "Running";
 
     /// <inheritdoc/>
-    protected override void ProcessItem(Tensor item)
+    internal override void ProcessSample(ModelSample sample)
     {
-        WriteObject(RunAnyType(item), enumerateCollection: true);
-        Advance(item);
+        WriteObject(RunAnyType(sample), enumerateCollection: true);
+        Advance(sample);
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections;
 using System.Collections.ObjectModel;
 using System.Management.Automation;
 using QuantPS.Abstractions;
@@ -6,13 +7,14 @@ using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Errors;
 using QuantPS.Errors;
 using QuantPS.Models;
+using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Jobs;
 using QuantPS.Onnx.Quantization;
 
 namespace QuantPS.Commands;
 
 /// <summary>Invoke-QuantizationJob: calibrates, quantizes, compares and writes the models of a folder. One result a model, as it is finished.</summary>
-/// <remarks>A model that fails is an error and a result with the status Failed, and the others go on. The quantized model, in QDQ form, gets
+/// <remarks>A model that fails is an error and a result with the status Failed, and the others go on. The quantized model gets
 /// its name in the destination once it is complete, so that one that is there is finished: it is skipped unless -Force is given, and a job
 /// that was stopped can be started again.</remarks>
 [Cmdlet(VerbsLifecycle.Invoke, "QuantizationJob", DefaultParameterSetName = PathSet, SupportsShouldProcess = true)]
@@ -26,6 +28,7 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
     private readonly Dictionary<QuantizationJob, ProgressReporter> bars = [];
     private string folder = "";
     private TensorData? shared;
+    private QuantizeOptions? options;
     private JobQueue? queue;
     private ProgressReporter? progress;
 
@@ -34,7 +37,7 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
     [ValidateNotNullOrEmpty]
     public string Destination { get; set; } = "";
 
-    /// <summary>What to calibrate with and to measure the error on: tensors, paths of files of tensors (read anew for every model, as they
+    /// <summary>What to calibrate with and to measure the error on: tensors, hashtables of them for models with several inputs, paths of files of tensors (read anew for every model, as they
     /// are), or a script block that gives either, run for each model with its file as $_.</summary>
     [Parameter(Mandatory = true, Position = 2)]
     [ValidateNotNullOrEmpty]
@@ -46,6 +49,16 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
     [QConfig]
     [ArgumentCompleter(typeof(QConfigCompleter))]
     public QConfig QConfig { get; set; } = QConfigPresets.Default;
+
+    /// <summary>What is decided after calibration: a hashtable of ConvertTo-Quantized's parameters, @{ PerChannel = $true; ExcludeOpType = 'Softmax' }, or a
+    /// script block that gives one for each model, with its file as $_.</summary>
+    [Parameter]
+    [ValidateNotNull]
+    public object? Option { get; set; }
+
+    /// <summary>The form of the files: QDQ (the default) or QOperator, as Export-QModel has them. quantize_static: quant_format.</summary>
+    [Parameter]
+    public QuantFormat Format { get; set; } = QuantFormat.QDQ;
 
     /// <summary>How many models at a time; 1 by default, because a single one uses all cores for most of its time. The files are the same.</summary>
     [Parameter]
@@ -64,6 +77,9 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
             throw new QuantException(ErrorIds.FileNotWritable, $"'{folder}' is a file; -Destination names a folder.", folder);
         if (Script is null)
             shared = new TensorData(this, Data);
+        // A slip in the hashtable is one for all models.
+        if (Unwrap(Option) is not (null or ScriptBlock))
+            options = ReadOptions(Option, "-Option");
         queue = new JobQueue(ThrottleLimit);
         progress = new ProgressReporter(this, $"Quantizing models to {Destination}", "models");
     }
@@ -87,8 +103,8 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
             }
             if (!ShouldProcess(output, $"Quantize model {file}"))
                 return;
-            TensorData data = shared ?? new TensorData(this, Samples(file));
-            Start(new QuantizationJob(file, output, QConfig, data.Tensors, Force), data.Count);
+            TensorData data = shared ?? new TensorData(this, Ask(Script!, file, "-Data"));
+            Start(new QuantizationJob(file, output, QConfig, data.Samples, Force, options ?? OptionsOf(file), Format == QuantFormat.QOperator ? QOperatorExporter.Export : QdqExporter.Export), data.Count);
         }
         catch (QuantException e)
         {
@@ -115,7 +131,26 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
         base.Dispose(disposing);
     }
 
-    private ScriptBlock? Script => Data is [var only] ? (only is PSObject wrapped ? wrapped.BaseObject : only) as ScriptBlock : null;
+    private ScriptBlock? Script => Data is [var only] ? Unwrap(only) as ScriptBlock : null;
+
+    private static object? Unwrap(object? value) => value is PSObject wrapped ? wrapped.BaseObject : value;
+
+    private static QuantizeOptions? ReadOptions(object? value, string what) => Unwrap(value) switch
+    {
+        null => null,
+        IDictionary given => QuantizeOptionsReader.Read(given),
+        object other => throw new QuantException(ErrorIds.InvalidArgument,
+            $"{what} takes a hashtable of ConvertTo-Quantized's parameters, or a script block that gives one, not {other.GetType().Name}.", other),
+    };
+
+    private QuantizeOptions? OptionsOf(string file)
+    {
+        if (Unwrap(Option) is not ScriptBlock script)
+            return null;
+        Collection<PSObject> given = Ask(script, file, "-Option");
+        return given.Count <= 1 ? ReadOptions(given.FirstOrDefault(), $"-Option for '{file}'")
+            : throw new QuantException(ErrorIds.InvalidArgument, $"-Option gives {given.Count} objects for '{file}'; one hashtable is wanted.", file);
+    }
 
     private static void CheckOutput(string file, string output, string? other)
     {
@@ -138,16 +173,16 @@ public sealed class InvokeQuantizationJobCommand : PathInputCmdlet
         return new FileInfo(real).ResolveLinkTarget(true)?.FullName ?? real;
     }
 
-    /// <summary>What the script block gives for a model.</summary>
-    private Collection<PSObject> Samples(string file)
+    /// <summary>What a script block gives for a model.</summary>
+    private static Collection<PSObject> Ask(ScriptBlock script, string file, string parameter)
     {
         try
         {
-            return Script!.InvokeWithContext(null, [new PSVariable("_", new FileInfo(file))]);
+            return script.InvokeWithContext(null, [new PSVariable("_", new FileInfo(file))]);
         }
         catch (RuntimeException e) when (e is not PipelineStoppedException)
         {
-            throw new QuantException(ErrorIds.InvalidArgument, $"-Data fails for '{file}': {e.Message}", file, e);
+            throw new QuantException(ErrorIds.InvalidArgument, $"{parameter} fails for '{file}': {e.Message}", file, e);
         }
     }
 

@@ -4,6 +4,7 @@ using QuantPS.Abstractions;
 using QuantPS.Completion;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution;
 using QuantPS.Models;
 
 namespace QuantPS.Commands;
@@ -36,18 +37,18 @@ public sealed class MeasureQModelCommand : ModelRunCmdlet
     }
 
     /// <inheritdoc/>
-    protected override void ProcessItem(Tensor item)
+    internal override void ProcessSample(ModelSample sample)
     {
-        int count = SampleCount(item);
+        int count = SampleCount(sample);
         // A sample that fails keeps its place, so that the labels of the others stay theirs.
         long first = samples + failed;
         if (labels is not null && first + count > labels.Length)
-            throw new QuantException(ErrorIds.LabelMismatch, $"{item} is sample {first} to {first + count - 1}, but there are only {labels.Length} labels. Give a label for every sample.", item);
+            throw new QuantException(ErrorIds.LabelMismatch, $"{sample} is sample {first} to {first + count - 1}, but there are only {labels.Length} labels. Give a label for every sample.", sample.Tensors.First());
         IReadOnlyList<Tensor> outputs;
         long start = Stopwatch.GetTimestamp();
         try
         {
-            outputs = Run(item);
+            outputs = Run(sample);
         }
         catch
         {
@@ -59,13 +60,13 @@ public sealed class MeasureQModelCommand : ModelRunCmdlet
         {
             int[] classes = outputs[0].ArgMax();
             if (classes.Length != count)
-                throw new QuantException(ErrorIds.LabelMismatch, $"The output '{outputs[0].Name}' [{TensorShape.Format(outputs[0].Dims)}] does not have one row for each of {count} samples; top-1 needs [N, classes]. Leave out -Labels.", item);
+                throw new QuantException(ErrorIds.LabelMismatch, $"The output '{outputs[0].Name}' [{TensorShape.Format(outputs[0].Dims)}] does not have one row for each of {count} samples; top-1 needs [N, classes]. Leave out -Labels.", sample.Tensors.First());
             for (int i = 0; i < count; i++)
                 right += classes[i] == labels[first + i] ? 1 : 0;
         }
         samples += count;
         batchSize = Math.Max(batchSize, count);
-        Advance(item);
+        Advance(sample);
     }
 
     /// <inheritdoc/>

@@ -27,7 +27,8 @@ public sealed class NewQConfigCommand : QuantCmdlet
     [ValidateNotNullOrEmpty]
     public string? Name { get; set; }
 
-    /// <summary>Observer of the activations.</summary>
+    /// <summary>Observer of the activations. quantize_static: calibrate_method, where MinMax is OrtMinMax here, and Entropy, Percentile and Distribution are
+    /// themselves.</summary>
     [Parameter]
     [Spelling<ObserverKind>]
     public ObserverKind? ActivationObserver { get; set; }
@@ -61,7 +62,7 @@ public sealed class NewQConfigCommand : QuantCmdlet
     [Parameter]
     public SwitchParameter ReduceRange { get; set; }
 
-    /// <summary>Weight of the newest batch in the moving averages, above 0 and up to 1.</summary>
+    /// <summary>Weight of the newest batch in the moving averages, above 0 and up to 1. quantize_static: CalibMovingAverageConstant.</summary>
     [Parameter]
     public double? AveragingConstant { get; set; }
 
@@ -101,13 +102,19 @@ public sealed class NewQConfigCommand : QuantCmdlet
     [Parameter]
     public double? Percentile { get; set; }
 
-    /// <summary>The observer OrtMinMax takes the mean of the batches' extremes.</summary>
+    /// <summary>The observer OrtMinMax takes the mean of the batches' extremes. quantize_static: CalibMovingAverage.</summary>
     [Parameter]
     public SwitchParameter Averaging { get; set; }
 
-    /// <summary>The observers OrtMinMax and Percentile make the range symmetric around 0. Percentile does unless this is $false.</summary>
+    /// <summary>The observers OrtMinMax and Percentile make the range symmetric around 0. Percentile does unless this is $false. quantize_static:
+    /// CalibTensorRangeSymmetric.</summary>
     [Parameter]
     public SwitchParameter SymmetricRange { get; set; }
+
+    /// <summary>With -Averaging, how many batches are averaged before the next ones move the result by -AveragingConstant; 0 (the default) for all.
+    /// quantize_static: CalibStridedMinMax.</summary>
+    [Parameter]
+    public int? CollectSize { get; set; }
 
     /// <summary>Whose PyTorch: 2 (the default) or 1.13. HistogramObserver and oneDNN's formula changed in between.</summary>
     [Parameter]
@@ -130,6 +137,11 @@ public sealed class NewQConfigCommand : QuantCmdlet
     [ValidateNotNull]
     public IDictionary? Override { get; set; }
 
+    /// <summary>Operators that have their input's scale (MaxPool, Transpose, Reshape, ...) are quantized wherever they stand; by default only where their
+    /// input is quantized anyway. Has to be known before calibration, as it needs more values observed. quantize_static: ForceQuantizeNoInputCheck.</summary>
+    [Parameter]
+    public SwitchParameter ForceQuantize { get; set; }
+
     /// <summary>Layers that stay float: names or patterns.</summary>
     [Parameter]
     [ValidateNotNullOrEmpty]
@@ -145,6 +157,8 @@ public sealed class NewQConfigCommand : QuantCmdlet
             changed = changed with { Overrides = [.. changed.Overrides.Where(o => !Override.Contains(o.Pattern)), .. ReadOverrides(Override, changed)] };
         if (Exclude is not null)
             changed = changed with { Exclude = [.. changed.Exclude, .. Exclude] };
+        if (MyInvocation.BoundParameters.ContainsKey(nameof(ForceQuantize)))
+            changed = changed with { ForceQuantize = ForceQuantize };
         WriteObject(changed with { Name = Name ?? (changed == preset ? preset.Name : "custom") });
     }
 

@@ -18,7 +18,7 @@ internal sealed class QConfigChanges
         nameof(NewQConfigCommand.ActivationScheme), nameof(NewQConfigCommand.WeightScheme), nameof(NewQConfigCommand.ReduceRange), nameof(NewQConfigCommand.AveragingConstant),
         nameof(NewQConfigCommand.ActivationQuantMin), nameof(NewQConfigCommand.ActivationQuantMax), nameof(NewQConfigCommand.WeightQuantMin), nameof(NewQConfigCommand.WeightQuantMax),
         nameof(NewQConfigCommand.ActivationScale), nameof(NewQConfigCommand.ActivationZeroPoint), nameof(NewQConfigCommand.Bins), nameof(NewQConfigCommand.QuantizedBins),
-        nameof(NewQConfigCommand.Percentile), nameof(NewQConfigCommand.Averaging), nameof(NewQConfigCommand.SymmetricRange),
+        nameof(NewQConfigCommand.Percentile), nameof(NewQConfigCommand.Averaging), nameof(NewQConfigCommand.SymmetricRange), nameof(NewQConfigCommand.CollectSize),
         nameof(NewQConfigCommand.TorchVersion), nameof(NewQConfigCommand.ActivationEps), nameof(NewQConfigCommand.WeightEps),
     ];
 
@@ -66,6 +66,7 @@ internal sealed class QConfigChanges
             QuantizedBins = Value<int>(nameof(NewQConfigCommand.QuantizedBins)) ?? activation.QuantizedBins,
             Percentile = Value<double>(nameof(NewQConfigCommand.Percentile)) ?? activation.Percentile,
             Averaging = Value<bool>(nameof(NewQConfigCommand.Averaging)) ?? activation.Averaging,
+            CollectSize = Value<int>(nameof(NewQConfigCommand.CollectSize)) ?? activation.CollectSize,
             SymmetricRange = Value<bool>(nameof(NewQConfigCommand.SymmetricRange)) ?? activation.SymmetricRange,
         };
         if (named.TryGetValue(nameof(NewQConfigCommand.TorchVersion), out object? torch))

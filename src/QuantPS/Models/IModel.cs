@@ -1,3 +1,4 @@
+using QuantPS.Onnx.Execution;
 
 namespace QuantPS.Models;
 
@@ -22,6 +23,6 @@ public interface IModel
 /// <summary>How the module sees a model inside: what can be run. Not for users.</summary>
 internal interface IRunnable : IModel
 {
-    /// <summary>Makes a runner; the caller disposes it.</summary>
-    ModelRunner CreateRunner(ModelRuntime runtime);
+    /// <summary>Makes a runner; the caller disposes it. Cancelled, it stops within a run.</summary>
+    ModelRunner CreateRunner(ModelRuntime runtime, SessionSettings settings);
 }

@@ -10,34 +10,50 @@ namespace QuantPS.Models;
 internal abstract class ModelRunner : IDisposable
 {
     /// <summary>The outputs as float32, in the model's order, each under its name; quantized ones dequantized.</summary>
-    public IReadOnlyList<Tensor> Run(Tensor input) => [.. RunAnyType(input).Select(o => o as Tensor ?? ((QuantizedTensor)o).Dequantize())];
+    public IReadOnlyList<Tensor> Run(ModelSample sample) => [.. RunAnyType(sample).Select(o => o as Tensor ?? ((QuantizedTensor)o).Dequantize())];
 
     /// <summary>The outputs as they are, a Tensor or a QuantizedTensor each, in the model's order.</summary>
-    public IReadOnlyList<object> RunAnyType(Tensor input)
+    /// <exception cref="QuantException">NotANumber, NotFinite: where integers are made of the tensors.</exception>
+    public IReadOnlyList<object> RunAnyType(ModelSample sample)
     {
-        int bad = input.FirstNonFinite();
-        return bad < 0 ? RunCore(input) : throw new QuantException(float.IsNaN(input.Span[bad]) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
-            $"{input} holds {input.Span[bad]} at [{TensorShape.Format(TensorShape.Index(input.Dims, bad))}]. Drop or repair this sample.", input);
+        foreach (Tensor input in TakesAnyFloat ? [] : sample.Tensors)
+        {
+            int bad = input.FirstNonFinite();
+            if (bad >= 0)
+            {
+                throw new QuantException(float.IsNaN(input.Span[bad]) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
+                    $"{input} holds {input.Span[bad]} at [{TensorShape.Format(TensorShape.Index(input.Dims, bad))}]. Drop or repair this sample.", input);
+            }
+        }
+        return RunCore(sample);
     }
 
-    /// <summary>Samples in a tensor: its first dimension, unless it lacks the batch dimension.</summary>
-    public int SampleCount(Tensor input) => Inputs.Types is [{ } only] && only.Rank == input.Rank && input.Rank > 0 ? input.Dims[0] : 1;
+    /// <summary>Samples in what is given: the first dimension, unless it lacks the batch dimension.</summary>
+    public int SampleCount(ModelSample sample) => Inputs.SampleCount(sample.For(Inputs));
 
     protected abstract ModelInputs Inputs { get; }
 
-    protected abstract IReadOnlyList<object> RunCore(Tensor input);
+    /// <summary>NaN and infinity mean what they mean in float (a mask's -infinity, say); they are no integers.</summary>
+    protected virtual bool TakesAnyFloat => false;
+
+    protected abstract IReadOnlyList<object> RunCore(ModelSample sample);
 
     public abstract void Dispose();
 }
 
 /// <summary>ONNX Runtime.</summary>
-internal sealed class OnnxRuntimeRunner(OnnxModel model) : ModelRunner
+/// <param name="model">The model.</param>
+/// <param name="settings">How to run it.</param>
+/// <param name="isFloat">It makes no integers of what it is given.</param>
+internal sealed class OnnxRuntimeRunner(OnnxModel model, SessionSettings settings, bool isFloat) : ModelRunner
 {
-    private readonly OnnxRuntimeSession session = new(model);
+    private readonly OnnxRuntimeSession session = new(model, settings: settings);
 
     protected override ModelInputs Inputs => session.Inputs;
 
-    protected override IReadOnlyList<object> RunCore(Tensor input) => [.. session.RunAnyType(input, model).Values];
+    protected override bool TakesAnyFloat => isFloat;
+
+    protected override IReadOnlyList<object> RunCore(ModelSample sample) => [.. session.RunAnyType(sample, model).Values];
 
     public override void Dispose() => session.Dispose();
 }
@@ -47,7 +63,7 @@ internal sealed class Int8Runner(Int8Plan plan) : ModelRunner
 {
     protected override ModelInputs Inputs => plan.Inputs;
 
-    protected override IReadOnlyList<object> RunCore(Tensor input) => [.. plan.Run(input).Outputs.Select(o => o.Value)];
+    protected override IReadOnlyList<object> RunCore(ModelSample sample) => [.. plan.Run(sample.For(Inputs)).Outputs.Select(o => o.Value)];
 
     public override void Dispose() => plan.Dispose();
 }
@@ -57,7 +73,7 @@ internal sealed class IntegerRunner(ModelPlan plan) : ModelRunner
 {
     protected override ModelInputs Inputs => plan.Inputs;
 
-    protected override IReadOnlyList<object> RunCore(Tensor input) => [.. plan.Run(input).Values];
+    protected override IReadOnlyList<object> RunCore(ModelSample sample) => [.. plan.Run(sample.For(Inputs)).Values];
 
     public override void Dispose() => plan.Dispose();
 }

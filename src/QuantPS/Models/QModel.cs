@@ -53,8 +53,9 @@ public sealed class QModel : IRunnable
     internal OnnxModel Onnx { get; }
 
     // A float model has nothing for int8 kernels: both runtimes are ONNX Runtime.
-    ModelRunner IRunnable.CreateRunner(ModelRuntime runtime) =>
-        runtime == ModelRuntime.QuantPS && ModelPlan.Suits(Onnx) ? new IntegerRunner(new ModelPlan(Onnx)) : new OnnxRuntimeRunner(Onnx);
+    ModelRunner IRunnable.CreateRunner(ModelRuntime runtime, SessionSettings settings) => runtime == ModelRuntime.QuantPS && ModelPlan.Suits(Onnx)
+        ? new IntegerRunner(new ModelPlan(Onnx, settings))
+        : new OnnxRuntimeRunner(Onnx, settings, Arithmetic == "float");
 
     /// <inheritdoc/>
     public override string ToString() => Name;

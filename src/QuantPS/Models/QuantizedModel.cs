@@ -67,9 +67,9 @@ public sealed class QuantizedModel : IRunnable, ILayerSource
 
     internal ExportResult Exported(QuantFormat format) => format == QuantFormat.QOperator ? integers.Value : qdq.Value;
 
-    ModelRunner IRunnable.CreateRunner(ModelRuntime runtime) => runtime == ModelRuntime.QuantPS
-        ? new Int8Runner(new Int8Plan(Graph))
-        : new OnnxRuntimeRunner(Qdq.Model);
+    ModelRunner IRunnable.CreateRunner(ModelRuntime runtime, SessionSettings settings) => runtime == ModelRuntime.QuantPS
+        ? new Int8Runner(new Int8Plan(Graph, settings))
+        : new OnnxRuntimeRunner(Qdq.Model, settings, isFloat: false);
 
     /// <inheritdoc/>
     public override string ToString() => Name;

@@ -7,7 +7,7 @@ using QuantPS.Engine.Tensors;
 
 namespace QuantPS.Data.Tests.Formats;
 
-/// <summary>.npz, idx, .png, .jpg, .csv, .safetensors.</summary>
+/// <summary>.npz, idx, .png, .jpg, .csv, .safetensors, .pb.</summary>
 public sealed class OtherFormatTests : IDisposable
 {
     private readonly Folder folder = new();
@@ -160,6 +160,40 @@ public sealed class OtherFormatTests : IDisposable
         string wrong = """{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}""";
         Folder.Fails(ErrorIds.FileFormat, folder.File("sizes.safetensors", [.. BitConverter.GetBytes((ulong)wrong.Length), .. Encoding.UTF8.GetBytes(wrong), .. new byte[12]]));
     }
+
+    /// <summary>Bytes of TensorProto messages as onnx.helper.make_tensor and numpy_helper.from_array (onnx 1.12) write them.</summary>
+    [Theory]
+    [InlineData("080210014a080000c03f000000c0420178", new[] { 2 }, new[] { 1.5f, -2 }, "x")]
+    [InlineData("080210012208" + "0000c03f000000c0", new[] { 2 }, new[] { 1.5f, -2 }, null)]
+    [InlineData("10074a08f7ffffffffffffff", new int[0], new[] { -9f }, null)]
+    [InlineData("080108021007" + "3a0b" + "01" + "f7ffffffffffffffff01", new[] { 1, 2 }, new[] { 1f, -9 }, null)]
+    [InlineData("08021007" + "3801" + "38f7ffffffffffffffff01", new[] { 2 }, new[] { 1f, -9 }, null)]
+    [InlineData("0a0201021009" + "4a020100", new[] { 1, 2 }, new[] { 1f, 0 }, null)]
+    [InlineData("0801100a" + "2a0380" + "f001", new[] { 1 }, new[] { 32768f }, null)]
+    [InlineData("08011010" + "4a02803f", new[] { 1 }, new[] { 1f }, null)]
+    [InlineData("0801100b" + "5208000000000000e03f", new[] { 1 }, new[] { 0.5f }, null)]
+    [InlineData("0801100d" + "5a0103", new[] { 1 }, new[] { 3f }, null)]
+    [InlineData("08031016" + "4a02f108", new[] { 3 }, new[] { 1f, -1, -8 }, null)]
+    [InlineData("08031015" + "4a02f108", new[] { 3 }, new[] { 1f, 15, 8 }, null)]
+    public void TensorProto(string hex, int[] shape, float[] values, string? name)
+    {
+        Tensor t = Folder.ImportOne(folder.File("t.pb", Convert.FromHexString(hex)));
+        Assert.Equal(shape, t.Shape);
+        Assert.Equal(values, t.ToArray());
+        Assert.Equal(name, t.Name);
+    }
+
+    [Theory]
+    [InlineData("080210014a040000c03f", ErrorIds.FileTruncated, "takes 8")]
+    [InlineData("080210014a080000c03f", ErrorIds.FileTruncated, "cut off")]
+    [InlineData("080110014a080000c03f000000c0", ErrorIds.FileFormat, "takes 4")]
+    [InlineData("0801100832026869", ErrorIds.UnsupportedDType, "type 8")]
+    [InlineData("080110017001", ErrorIds.UnsupportedDType, "another file")]
+    [InlineData("0a0373657110011a021001", ErrorIds.FileFormat, "list of tensors")]
+    [InlineData("0b", ErrorIds.FileFormat, "no TensorProto")]
+    [InlineData("080142" + "0178", ErrorIds.FileFormat, "no TensorProto")]
+    public void What_is_no_TensorProto_is_refused(string hex, string id, string words) =>
+        Assert.Contains(words, Folder.Fails(id, folder.File("t.pb", Convert.FromHexString(hex))).Message, StringComparison.Ordinal);
 
     [Fact]
     public void An_unknown_file_is_told_what_is_known()

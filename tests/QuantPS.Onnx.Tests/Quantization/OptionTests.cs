@@ -258,6 +258,109 @@ public class OptionTests
     }
 
     /// <summary>Repeating with other options costs no data and next to no time, in whichever order.</summary>
+    /// <summary>Scales along another dimension than the output channels': the bias then stays float, and both forms compute in float.</summary>
+    [Theory]
+    [MemberData(nameof(Backends))]
+    public void ChannelsAlongAnotherAxis(string backend)
+    {
+        foreach (QuantizeOptions options in (QuantizeOptions[])[new() { PerChannel = true, ChannelAxes = new Dictionary<string, int> { ["Conv"] = 1, ["Gemm"] = -2 } },
+            new() { PerChannel = true, Tensors = new Dictionary<string, TensorOverride> { ["w1"] = new() { Axis = 1 }, ["w2"] = new() { Axis = -3 }, ["w3"] = new() { Axis = 0 } } }])
+        {
+            QuantizedGraph graph = Quantize(options, backend);
+            Assert.Equal([3, 4, 64], graph.Nodes.SelectMany(n => n.Weights.Values).Select(w => w.QParams.Scales.Length));
+            OnnxModel qdq = AssertRuns(graph, 0.1f);
+            Assert.Equal([1L, 1L, 0L], qdq.Proto.Graph.Node.SelectMany(n => n.Attribute).Where(a => a.Name == "axis").Select(a => a.I));
+            Assert.Equal(["b1", "b2", "b3"], qdq.Proto.Graph.Initializer.Select(t => t.Name).Where(n => n is "b1" or "b2" or "b3").Order(StringComparer.Ordinal));
+            // The checker asks for a shape.
+            qdq.Proto.Graph.Output[0] = Nodes.Value("y", DataType.Float, [null, null]);
+            if (OnnxChecker.IsInstalled)
+                OnnxChecker.Check(qdq);
+        }
+        // Without scales per channel it means nothing.
+        QuantizeOptions plain = new() { PerChannel = false };
+        Assert.Equal(QdqExporter.Export(Quantize(plain)).Model.ToBytes(),
+            QdqExporter.Export(Quantize(plain with { ChannelAxes = new Dictionary<string, int> { ["Conv"] = 1 } })).Model.ToBytes());
+        QuantException e = Assert.Throws<QuantException>(() => Quantize(new() { PerChannel = true, ChannelAxes = new Dictionary<string, int> { ["Conv"] = 4 } }));
+        Assert.Equal(ErrorIds.InvalidArgument, e.ErrorId);
+        Assert.Contains("'c1'", e.Message);
+        Assert.Equal(ErrorIds.LayerNotFound, Assert.Throws<QuantException>(() => Quantize(new() { ChannelAxes = new Dictionary<string, int> { ["Konv"] = 1 } })).ErrorId);
+    }
+
+    /// <summary>What only moves values, behind a value that nobody else quantizes.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void DataMovementBehindFloat(bool force)
+    {
+        OnnxModel model = TestModels.Graph(["N", 3, 8, 8],
+            [
+                Nodes.Create("Sin", "sin", ["x"], ["s"]),
+                Nodes.Create("MaxPool", "pool", ["s"], ["p"], Nodes.Attribute("kernel_shape", [2, 2])),
+                Nodes.Create("Transpose", "turn", ["p"], ["t"], Nodes.Attribute("perm", [0, 1, 3, 2])),
+                Nodes.Create("Cos", "cos", ["t"], ["u"]),
+                Nodes.Create("Conv", "c", ["u", "w"], ["y"]),
+            ], [TestModels.Weight("w", 1, 4, 3, 3, 3)], ["y"]);
+        using Calibrator calibrator = new(model, QConfigPresets.Get("onnxruntime") with { ForceQuantize = force });
+        calibrator.Observe(X);
+        CalibrationData calibration = calibrator.Finish();
+        foreach (QuantizeOptions? options in (QuantizeOptions?[])[null, new() { PerChannel = true }])
+        {
+            QuantizedGraph graph = ModelQuantizer.Quantize(calibration, options: options);
+            Assert.Equal(force ? ["sin", "cos"] : ["sin", "pool", "turn", "cos"], graph.FloatNodes.Select(n => n.Name));
+            OnnxModel qdq = QdqExporter.Export(graph).Model, integer = QOperatorExporter.Export(graph).Model;
+            using OnnxRuntimeSession real = new(model), pairs = new(qdq), integers = new(integer);
+            using Int8Plan plan = new(graph);
+            float[] expected = real.Run(X)["y"].ToArray(), a = pairs.Run(X)["y"].ToArray();
+            float range = expected.Max() - expected.Min(), step = graph.QParamsOf("y")!.Scales[0];
+            Assert.All(expected.Zip(a), v => Assert.Equal(v.First, v.Second, 0.05f * range));
+            Assert.All(a.Zip(integers.Run(X)["y"].ToArray()), v => Assert.Equal(v.First, v.Second, 1.01f * step));
+            Assert.All(a.Zip(plan.Run(X).Outputs["y"].ToArray()), v => Assert.Equal(v.First, v.Second, 1.01f * step));
+            // Pool and Transpose share the scale of what comes in.
+            Assert.Equal(force, graph.QParamsOf("s") is not null && ReferenceEquals(graph.QParamsOf("s"), graph.QParamsOf("t")));
+        }
+        // A file keeps it.
+        using MemoryStream file = new();
+        CalibrationFile.Write(calibration, file);
+        Assert.Equal(calibration.QConfig, CalibrationFile.Read(file.ToArray(), model, "file").QConfig);
+    }
+
+    /// <summary>A body of control flow stays as it is, also where it takes a value that is quantized.</summary>
+    [Fact]
+    public void BodiesStayFloat()
+    {
+        GraphProto Body(string op)
+        {
+            GraphProto body = new() { Name = op };
+            body.Node.Add(Nodes.Create(op, "", ["h"], [op + "_out"]));
+            body.Output.Add(Nodes.Value(op + "_out", DataType.Float, [null, null, null, null]));
+            return body;
+        }
+
+        NodeProto branch = Nodes.Create("If", "choose", ["c"], ["i"]);
+        branch.Attribute.Add(new AttributeProto { Name = "then_branch", Type = AttributeProto.Types.AttributeType.Graph, G = Body("Neg") });
+        branch.Attribute.Add(new AttributeProto { Name = "else_branch", Type = AttributeProto.Types.AttributeType.Graph, G = Body("Abs") });
+        OnnxModel model = TestModels.Graph(["N", 3, 8, 8],
+            [
+                Nodes.Create("Conv", "c1", ["x", "w1"], ["h"]), Nodes.Create("ReduceMax", "max", ["x"], ["m"], Nodes.Attribute("keepdims", 0L)),
+                Nodes.Create("Greater", "positive", ["m", "zero"], ["c"]), branch, Nodes.Create("Conv", "c2", ["i", "w2"], ["y"]),
+            ], [TestModels.Weight("w1", 1, 4, 3, 3, 3), TestModels.Weight("w2", 3, 4, 4, 3, 3), TensorProtos.Create("zero", [0f], [])], ["y"], opset: 13);
+        using Calibrator calibrator = new(model, QConfigPresets.Get("onnxruntime"));
+        calibrator.Observe(X);
+        QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish());
+        Assert.Equal(["max", "positive", "choose"], graph.FloatNodes.Select(n => n.Name));
+        using OnnxRuntimeSession real = new(model);
+        using Int8Plan plan = new(graph);
+        float[] expected = real.Run(X)["y"].ToArray(), ours = plan.Run(X).Outputs["y"].ToArray();
+        foreach (OnnxModel file in (OnnxModel[])[QdqExporter.Export(graph).Model, QOperatorExporter.Export(graph).Model])
+        {
+            Assert.Equal(branch.ToString(), file.Proto.Graph.Node.Single(n => n.OpType == "If").ToString());
+            using OnnxRuntimeSession session = new(file);
+            float[] y = session.Run(X)["y"].ToArray();
+            Assert.All(expected.Zip(y), v => Assert.Equal(v.First, v.Second, 0.05f * (expected.Max() - expected.Min())));
+            Assert.All(ours.Zip(y), v => Assert.Equal(v.First, v.Second, 1.01f * graph.QParamsOf("y")!.Scales[0]));
+        }
+    }
+
     [Fact]
     public void CalibrationStaysAsItIs()
     {
