@@ -29,6 +29,9 @@ public sealed record CalibrationData
     /// <summary>Batches seen.</summary>
     public long BatchCount { get; init; }
 
+    /// <summary>What conversions worked out already.</summary>
+    internal ConversionCache Cache { get; private init; } = new();
+
     /// <summary>Which model it belongs to.</summary>
     public ModelIdentity Identity => ModelIdentity.Of(Original, Model);
 
@@ -72,6 +75,6 @@ public sealed record CalibrationData
                 }
             }
         }
-        return first with { Observers = merged, SampleCount = calibrations.Sum(c => c.SampleCount), BatchCount = calibrations.Sum(c => c.BatchCount) };
+        return first with { Cache = new(), Observers = merged, SampleCount = calibrations.Sum(c => c.SampleCount), BatchCount = calibrations.Sum(c => c.BatchCount) };
     }
 }
