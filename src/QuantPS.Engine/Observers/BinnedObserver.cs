@@ -89,7 +89,7 @@ public abstract class BinnedObserver : Observer
     {
         List<HistogramState> sorted = [.. merged];
         sorted.Sort(HistogramState.Compare);
-        state.Parts = [.. sorted.Prepend(own).Select(p => new ObserverPart { Min = [p.Min], Max = [p.Max], Counts = p.IsEmpty ? [] : p.Counts })];
+        state.Parts = [.. sorted.Prepend(own).Select(p => new ObserverPart { Min = [p.Min], Max = [p.Max], Counts = p.IsEmpty ? [] : (float[])p.Counts.Clone() })];
     }
 
     protected override void RestoreCore(ObserverState state)

@@ -28,6 +28,7 @@ public static class ModelQuantizer
         QuantizationPlan plan = options is null ? calibration.Plan : new QuantizationPlan(calibration.Plan, config, options);
         options ??= new();
         TensorOverrides.Check(options.Tensors, plan, config);
+        options = TensorOverrides.WithGiven(options, calibration.Given, plan);
         ParameterRules rules = new(config.Backend, options.MinimumRealRange);
         List<string> warnings = [], notes = [];
         Dictionary<string, QParams> qparams = new(StringComparer.Ordinal);
