@@ -1,5 +1,6 @@
 using System.Management.Automation;
 using QuantPS.Abstractions;
+using QuantPS.Engine.Configuration;
 using QuantPS.Models;
 using QuantPS.Onnx.Calibration.Formats;
 
