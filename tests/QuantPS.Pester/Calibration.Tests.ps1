@@ -64,7 +64,7 @@ Describe 'Calibrations of other tools' {
 
     It 'AIMET 1.0.0 is written on demand, and another version refused' {
         $minMax | Export-Calibration "$TestDrive/one.encodings" -Format Aimet -FormatVersion 1.0.0
-        [System.IO.File]::ReadAllText("$TestDrive/one.encodings") | Should -Match "`"version`": `"1.0.0`"[\s\S]*`"enc_type`": `"PER_TENSOR`""
+        [System.IO.File]::ReadAllText("$TestDrive/one.encodings") | Should -BeLike '*"version": "1.0.0"*"enc_type": "PER_TENSOR"*'
         { $minMax | Export-Calibration "$TestDrive/two.json" -Format OnnxRuntime -FormatVersion 1.0.0 -ErrorAction Stop } | Should -Throw -ErrorId 'InvalidArgument,*'
         "$TestDrive/two.json" | Should -Not -Exist
     }
