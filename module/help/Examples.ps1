@@ -21,6 +21,8 @@
     'Export-Calibration' = @(
         @{ Code = '$calib | Export-Calibration ./resnet8.calib.json.gz'
            Text = 'Keeps what was observed, compressed. Import-Calibration takes it up again without loss.' }
+        @{ Code = '$calib | Export-Calibration ./resnet8.encodings -Format Aimet -FormatVersion 1.0.0'
+           Text = 'Writes scales and offsets in the form of AIMET.' }
     )
     'Export-QModel' = @(
         @{ Code = '$q | Export-QModel ./net-int8.onnx'

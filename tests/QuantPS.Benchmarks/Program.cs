@@ -2,6 +2,7 @@ using QuantPS.Benchmarks;
 
 Dictionary<string, Func<string[], int>> benchmarks = new(StringComparer.OrdinalIgnoreCase)
 {
+    ["calibrate"] = CalibrateBenchmark.Run,
     ["conv"] = ConvBenchmark.Run,
     ["linear"] = LinearBenchmark.Run,
     ["network"] = NetworkBenchmark.Run,

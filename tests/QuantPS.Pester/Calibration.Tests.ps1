@@ -49,6 +49,32 @@ Describe 'A calibration in a file' {
     }
 }
 
+Describe 'Calibrations of other tools' {
+    BeforeAll { $minMax = Import-CalibrationImage | Invoke-Calibration -Model $net -QConfig (New-QConfig onnxruntime -ActivationObserver MinMax) }
+
+    It '<File> goes out and comes back' -ForEach @(
+        @{ Format = 'OnnxRuntime'; File = 'calibration.json' }
+        @{ Format = 'Aimet'; File = 'resnet8.encodings' }
+    ) {
+        $minMax | Export-Calibration "$TestDrive/$File" -Format $Format
+        $read = Import-Calibration "$TestDrive/$File" -Model $net
+        $read.QConfig.Backend | Should -Be 'OnnxRuntime'
+        Get-Parameter ($read | ConvertTo-Quantized) | Should -Be (Get-Parameter ($minMax | ConvertTo-Quantized))
+    }
+
+    It 'AIMET 1.0.0 is written on demand, and another version refused' {
+        $minMax | Export-Calibration "$TestDrive/one.encodings" -Format Aimet -FormatVersion 1.0.0
+        [System.IO.File]::ReadAllText("$TestDrive/one.encodings") | Should -BeLike '*"version": "1.0.0"*"enc_type": "PER_TENSOR"*'
+        { $minMax | Export-Calibration "$TestDrive/two.json" -Format OnnxRuntime -FormatVersion 1.0.0 -ErrorAction Stop } | Should -Throw -ErrorId 'InvalidArgument,*'
+        "$TestDrive/two.json" | Should -Not -Exist
+    }
+
+    It 'a bad file is named with its key' {
+        [System.IO.File]::WriteAllText("$TestDrive/bad.encodings", '{ "activation_encodings": { "image": [ { "scale": 0.1 } ] } }')
+        { Import-Calibration "$TestDrive/bad.encodings" -Model $net -ErrorAction Stop } | Should -Throw -ErrorId 'FileFormat,*' -ExpectedMessage '*bad.encodings*activation_encodings.image`[0`]*'
+    }
+}
+
 Describe 'Merging' {
     BeforeAll { $parts = 0, 16, 32, 48 | ForEach-Object { Import-CalibrationImage 16 $_ | Invoke-Calibration -Model $net -QConfig x86 } }
 

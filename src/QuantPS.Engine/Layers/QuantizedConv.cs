@@ -70,7 +70,7 @@ public sealed class QuantizedConv : QuantizedWeightLayer
     public override string KernelName => plans.Own.Kernel.Name;
 
     /// <inheritdoc/>
-    public override Requantizer Requantizer => plans.Own.Problem.Requantizer;
+    public override Requantizer Requantizer => plans.Own.Requantizer;
 
     /// <inheritdoc/>
     public override QuantizedTensor Run(QuantizedTensor x)
@@ -153,7 +153,7 @@ public sealed class QuantizedConv : QuantizedWeightLayer
         foreach (ConvTap tap in taps)
             accumulator = unchecked(accumulator + tap.Product);
         float weightScale = Weight.QParams.Scales[Weight.QParams.IsPerChannel ? channel : 0];
-        return ConvTrace.Create(this, at, channel, taps, x.QParams.ZeroPoints[0], weightZeroPoint, x.QParams.Scales[0], weightScale, plans.For(x.QParams).Problem.Requantizer.Trace(accumulator, channel));
+        return ConvTrace.Create(this, at, channel, taps, x.QParams.ZeroPoints[0], weightZeroPoint, x.QParams.Scales[0], weightScale, plans.For(x.QParams).Requantizer.Trace(accumulator, channel));
     }
 
     private ConvTap[] Taps(QuantizedTensor x, int[] at, int weightZeroPoint)
@@ -184,6 +184,13 @@ public sealed class QuantizedConv : QuantizedWeightLayer
 
     private Plan MakePlan(QParams input)
     {
+        Requantizer requantizer = CreateRequantizer(input, biasPackedThroughFloat: !kernelGeometry.IsPointwise);
+        KernelSelector.CheckForced();
+        return new Plan(requantizer, () => MakeKernel(input, requantizer));
+    }
+
+    private ConvKernel MakeKernel(QParams input, Requantizer requantizer)
+    {
         var problem = new ConvProblem
         {
             Weight = WeightIntegers(),
@@ -193,15 +200,23 @@ public sealed class QuantizedConv : QuantizedWeightLayer
             Geometry = kernelGeometry,
             InputZeroPoint = FlippedZeroPoint(input),
             InputFlip = FlipOf(input),
-            Requantizer = CreateRequantizer(input, biasPackedThroughFloat: !kernelGeometry.IsPointwise),
+            Requantizer = requantizer,
         };
-        ConvKernel kernel = Options.Compat && EffectiveEngine == EngineKind.Fbgemm && PairSaturatingConv.Applies(problem)
+        return Options.Compat && EffectiveEngine == EngineKind.Fbgemm && PairSaturatingConv.Applies(problem)
             ? new PairSaturatingConv(problem)
             : KernelSelector.Select(problem);
-        return new Plan(problem, kernel);
     }
 
-    private sealed record Plan(ConvProblem Problem, ConvKernel Kernel);
+    /// <summary>Weights are packed when the layer first runs: who only looks at a conversion's parameters, or writes it to a file, does not wait
+    /// for that.</summary>
+    private sealed class Plan(Requantizer requantizer, Func<ConvKernel> make)
+    {
+        private readonly Lazy<ConvKernel> kernel = new(make);
+
+        public Requantizer Requantizer => requantizer;
+
+        public ConvKernel Kernel => kernel.Value;
+    }
 
     public override string ToString() => $"QuantizedConv {Name} {InputChannels}->{OutputChannels} {Geometry} ({EffectiveEngine})";
 }

@@ -56,9 +56,9 @@ public abstract class BinnedObserver : Observer
     /// <summary>The range to quantize, of a histogram that holds something.</summary>
     private protected abstract (float Min, float Max) Search(HistogramState state);
 
-    protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
-        (float min, float max) = MinMaxScan.Scan(data);
+        (float min, float max) = range ?? ValueRange.Of(data);
         if (Spec.TorchVersion == TorchVersion.V1_13)
             HistogramV113.Observe(own, data, min, max);
         else
@@ -89,7 +89,7 @@ public abstract class BinnedObserver : Observer
     {
         List<HistogramState> sorted = [.. merged];
         sorted.Sort(HistogramState.Compare);
-        state.Parts = [.. sorted.Prepend(own).Select(p => new ObserverPart { Min = [p.Min], Max = [p.Max], Counts = p.IsEmpty ? [] : p.Counts })];
+        state.Parts = [.. sorted.Prepend(own).Select(p => new ObserverPart { Min = [p.Min], Max = [p.Max], Counts = p.IsEmpty ? [] : (float[])p.Counts.Clone() })];
     }
 
     protected override void RestoreCore(ObserverState state)

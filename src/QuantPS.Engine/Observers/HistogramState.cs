@@ -3,12 +3,30 @@ namespace QuantPS.Engine.Observers;
 /// <summary>A range and how the values spread over it. Nothing seen: (+infinity, -infinity) and zeros. NaN seen: both ends NaN, for good.</summary>
 internal sealed class HistogramState(int bins)
 {
+    private float[]? spare;
+
     public float Min { get; set; } = float.PositiveInfinity;
 
     public float Max { get; set; } = float.NegativeInfinity;
 
     /// <summary>float32 counts; fractions once a histogram was re-binned.</summary>
     public float[] Counts { get; set; } = new float[bins];
+
+    /// <summary>An array for the counts to come, with anything in it: that of the batch before the last, so that nothing is allocated for a
+    /// batch.</summary>
+    public float[] TakeSpare()
+    {
+        float[] taken = spare ?? new float[Counts.Length];
+        spare = null;
+        return taken;
+    }
+
+    /// <summary>Replaces the counts; the old ones become the spare.</summary>
+    public void Replace(float min, float max, float[] counts)
+    {
+        spare = Counts;
+        (Min, Max, Counts) = (min, max, counts);
+    }
 
     public bool IsEmpty => float.IsPositiveInfinity(Min) && float.IsNegativeInfinity(Max);
 

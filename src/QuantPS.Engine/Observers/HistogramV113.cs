@@ -43,7 +43,7 @@ internal static class HistogramV113
         }
         newMax += growth * stride - (newMax - newMin);
         long start = (long)MathF.Round((state.Min - newMin) / part, MidpointRounding.ToEven);
-        float[] counts = new float[bins];
+        float[] counts = state.TakeSpare();
         Histc.Count(data, counts, MathF.Truncate(newMin), MathF.Truncate(newMax), min, max, divideFirst: true);
         if (newMin == state.Min && newMax == state.Max)
         {
@@ -52,7 +52,7 @@ internal static class HistogramV113
         }
         else
             AddOld(state.Counts, counts, start, (long)growth);
-        (state.Min, state.Max, state.Counts) = (newMin, newMax, counts);
+        state.Replace(newMin, newMax, counts);
     }
 
     /// <summary>Adds the differences of the cumulative sum, taken at every <paramref name="downsample"/>-th of the small parts.</summary>

@@ -34,12 +34,12 @@ internal static class HistogramV2
             return;
         }
         (float newMin, float newMax) = (MathF.Min(state.Min, min), MathF.Max(state.Max, max));
-        float[] counts = new float[state.Counts.Length];
+        float[] counts = state.TakeSpare();
         Histc.Count(data, counts, newMin, newMax, min, max, divideFirst: false);
         float[] old = newMin == state.Min && newMax == state.Max ? state.Counts : Rebin(state, newMin, newMax);
         for (int b = 0; b < counts.Length; b++)
             counts[b] += old[b];
-        (state.Min, state.Max, state.Counts) = (newMin, newMax, counts);
+        state.Replace(newMin, newMax, counts);
     }
 
     /// <summary>The histogram spread over a wider range: every bin's mass in 16 equal parts, each to the bin in which its midpoint lies.</summary>

@@ -37,14 +37,18 @@ public abstract class Observer
     /// <summary>True when seeing a tensor twice in a row is the same as seeing it once, for the parameters. Moving averages are not so.</summary>
     public virtual bool IsIdempotent => true;
 
+    /// <summary>False where the elements may come in any order, their shape aside: then a layout of blocks is as good as planes.</summary>
+    public virtual bool DependsOnOrder => Spec.Scheme.IsPerChannel();
+
     /// <summary>Observes one tensor.</summary>
     /// <param name="data">float32, row-major.</param>
     /// <param name="shape">Its shape; only per-channel observers look at it.</param>
-    public void Observe(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    /// <param name="range">The data's extremes, as <see cref="ValueRange.Of"/> gives them, where they are known already.</param>
+    public void Observe(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range = null)
     {
         if (data.IsEmpty)
             return;
-        ObserveCore(data, shape);
+        ObserveCore(data, shape, range);
         BatchCount++;
         ElementCount += data.Length;
     }
@@ -94,7 +98,7 @@ public abstract class Observer
     /// <summary>The edges of the bins of <see cref="Histogram"/>, one more than there are bins; empty where the observer keeps none.</summary>
     public virtual ReadOnlySpan<float> BinEdges => default;
 
-    protected abstract void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape);
+    protected abstract void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range);
 
     protected abstract void MergeCore(Observer other);
 

@@ -22,6 +22,10 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     /// <summary>One more than there are counts.</summary>
     public float[] Edges { get; set; } = [];
 
+    // The edges in the precision they are compared in, and how even they are; made anew when they change.
+    private double[]? exactEdges;
+    private EvenEdges? evenness;
+
     public bool IsEmpty => Counts.Length == 0;
 
     /// <summary>Half the range of a signed histogram. All zeros so far: 0, with edges from -0.5 to 0.5.</summary>
@@ -30,16 +34,22 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     /// <summary>Takes a batch in; NaN is left out.</summary>
     /// <exception cref="QuantException">NotFinite: an infinity, on which numpy.histogram fails. InvalidArgument: the range grew too
     /// far.</exception>
-    public void Collect(ReadOnlySpan<float> data)
+    /// <param name="data">The batch.</param>
+    /// <param name="range">Its extremes.</param>
+    public void Collect(ReadOnlySpan<float> data, ValueRange range)
     {
-        float low = float.NaN, high = float.NaN;
-        foreach (float v in data)
-        {
-            low = float.MinNumber(low, v);
-            high = float.MaxNumber(high, v);
-        }
+        (float low, float high) = range;
         if (float.IsNaN(low))
-            return;
+        {
+            (low, high) = (float.NaN, float.NaN);
+            foreach (float v in data)
+            {
+                low = float.MinNumber(low, v);
+                high = float.MaxNumber(high, v);
+            }
+            if (float.IsNaN(low))
+                return;
+        }
         if (float.IsInfinity(low) || float.IsInfinity(high))
             throw new QuantException(ErrorIds.NotFinite,
                 "The data holds an infinity, on which ONNX Runtime's histogram fails. Leave the sample out, or use MinMax or Histogram.");
@@ -73,7 +83,10 @@ internal sealed class OrtHistogram(int bins, bool absolute)
         }
         (float first, float last) = OuterEdges(-Threshold, Threshold);
         if (added > 0 || Edges.Length == 0 || Edges[0] != first)
+        {
             Edges = Linspace(first, last, Counts.Length + 1);
+            exactEdges = null;
+        }
         CountUniform(data, first, last, absolute: false);
     }
 
@@ -91,7 +104,6 @@ internal sealed class OrtHistogram(int bins, bool absolute)
             CountUniform(data, first, last, absolute: true);
             return;
         }
-        double[] edges = Array.ConvertAll(Edges, e => (double)e);
         if (largest > Edges[^1])
         {
             float width = Edges[1] - Edges[0];
@@ -101,19 +113,30 @@ internal sealed class OrtHistogram(int bins, bool absolute)
             // numpy.arange gives float64 for float32 ends; the step is the difference of its first two elements. This batch is counted between
             // these edges, the next one between their float32 values.
             double step = (float)(from + width) - (double)from;
-            edges = [.. edges, .. Enumerable.Range(0, (int)Math.Max(0, length)).Select(i => from + i * step)];
+            double[] edges = [.. Edges.Select(e => (double)e), .. Enumerable.Range(0, (int)Math.Max(0, length)).Select(i => from + i * step)];
             long[] wider = new long[edges.Length - 1];
             Counts.CopyTo(wider, 0);
             Counts = wider;
+            CountAbsolute(data, edges);
+            Edges = Array.ConvertAll(edges, e => (float)e);
+            exactEdges = null;
         }
-        foreach (float v in data)
+        else
+            CountAbsolute(data, exactEdges ??= Array.ConvertAll(Edges, e => (double)e));
+    }
+
+    private void CountAbsolute(ReadOnlySpan<float> data, double[] edges)
+    {
+        if (evenness?.Edges != edges)
+            evenness = new EvenEdges(edges);
+        EdgeCounter.Count(data, Counts, evenness.Value, absolute: true, values =>
         {
-            float x = MathF.Abs(v);
-            if (!(x >= edges[0] && x <= edges[^1]))
-                continue;
-            Counts[BinOf(edges, x)]++;
-        }
-        Edges = Array.ConvertAll(edges, e => (float)e);
+            foreach (float x in values)
+            {
+                if (x >= edges[0] && x <= edges[^1])
+                    Counts[BinOf(edges, x)]++;
+            }
+        });
     }
 
     /// <summary>numpy.histogram with a range: a bin by arithmetic, corrected by the edges.</summary>
@@ -121,18 +144,22 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     {
         int count = Counts.Length;
         float width = last - first;
-        foreach (float v in data)
+        if (exactEdges is null || evenness?.Edges != exactEdges)
+            evenness = new EvenEdges(exactEdges = Array.ConvertAll(Edges, e => (double)e));
+        EdgeCounter.Count(data, Counts, evenness.Value, absolute, values =>
         {
-            float x = absolute ? MathF.Abs(v) : v;
-            if (!(x >= first && x <= last))
-                continue;
-            int at = Math.Min((int)((x - first) / width * count), count - 1);
-            if (x < Edges[at])
-                at--;
-            else if (at != count - 1 && x >= Edges[at + 1])
-                at++;
-            Counts[at < 0 ? count - 1 : at]++;
-        }
+            foreach (float x in values)
+            {
+                if (!(x >= first && x <= last))
+                    continue;
+                int at = Math.Min((int)((x - first) / width * count), count - 1);
+                if (x < Edges[at])
+                    at--;
+                else if (at != count - 1 && x >= Edges[at + 1])
+                    at++;
+                Counts[at < 0 ? count - 1 : at]++;
+            }
+        });
     }
 
     /// <summary>An empty range is widened by a half to each side.</summary>

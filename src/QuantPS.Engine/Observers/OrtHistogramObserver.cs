@@ -49,10 +49,12 @@ public abstract class OrtHistogramObserver : Observer
     private protected static (float Min, float Max) Limit(OrtHistogram h, float low, float high) =>
         (low < h.Min ? h.Min : low, high > h.Max ? h.Max : high);
 
-    protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
-        state.Collect(data);
-        CountNonFinite(data);
+        ValueRange all = range ?? ValueRange.Of(data);
+        state.Collect(data, all);
+        if (!all.IsFinite)
+            CountNonFinite(data);
     }
 
     protected override void MergeCore(Observer other)

@@ -45,9 +45,9 @@ public sealed class OrtMinMaxObserver : Observer
 
     public override ReadOnlySpan<float> MaxValues => Current().Max;
 
-    protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
-        (float[] low, float[] high) = Extremes(data, shape);
+        (float[] low, float[] high) = Extremes(data, shape, range);
         int known = Math.Max(min.Length, counts.Length);
         if (known > 0 && low.Length != known)
             throw new QuantException(ErrorIds.ShapeMismatch,
@@ -109,11 +109,11 @@ public sealed class OrtMinMaxObserver : Observer
     private static (float[] Min, float[] Max) Widen(float[] min, float[] max, float[] otherMin, float[] otherMax) =>
         ([.. min.Zip(otherMin, float.MinNumber)], [.. max.Zip(otherMax, float.MaxNumber)]);
 
-    private (float[] Min, float[] Max) Extremes(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    private (float[] Min, float[] Max) Extremes(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
         if (!perChannel)
         {
-            (float lowest, float highest) = MinMaxScan.Scan(data);
+            (float lowest, float highest) = range ?? ValueRange.Of(data);
             return ([lowest], [highest]);
         }
         (int outer, int channels, int inner) = TensorShape.Split(shape, Spec.ChannelAxis);

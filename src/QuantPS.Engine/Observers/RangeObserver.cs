@@ -42,14 +42,14 @@ public abstract class RangeObserver : Observer
             + (perChannel ? "an observer for whole tensors." : "a per-channel observer."), spec);
     }
 
-    protected sealed override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    protected sealed override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
         if (perChannel)
             ScanChannels(data, shape);
         else
         {
             Resize(ref batchMin, ref batchMax, 1);
-            (batchMin[0], batchMax[0]) = MinMaxScan.Scan(data);
+            (batchMin[0], batchMax[0]) = range ?? ValueRange.Of(data);
         }
         Take(batchMin, batchMax);
         if (!Array.TrueForAll(batchMin, float.IsFinite) || !Array.TrueForAll(batchMax, float.IsFinite))

@@ -11,12 +11,14 @@ public sealed class RecordingObserver(ObserverSpec spec) : UnrangedObserver(spec
     /// <summary>The tensors, in the order in which they passed: PyTorch's get_tensor_value().</summary>
     public IReadOnlyList<Tensor> Tensors => tensors;
 
+    public override bool DependsOnOrder => true;
+
     private protected override string Purpose => "it only keeps the tensors. Use MinMax or Histogram where they are to be quantized.";
 
-    protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
         tensors.Add(new Tensor(shape.ToArray(), data.ToArray()));
-        base.ObserveCore(data, shape);
+        base.ObserveCore(data, shape, range);
     }
 
     protected override void MergeCore(Observer other) => tensors.AddRange(((RecordingObserver)other).tensors.ToArray());

@@ -20,7 +20,11 @@ public abstract class UnrangedObserver : Observer
 
     public override Numerics.QParams CalculateQParams() => throw NoRange("scale and zero point");
 
-    protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape) => CountNonFinite(data);
+    protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
+    {
+        if (range is not { IsFinite: true })
+            CountNonFinite(data);
+    }
 
     protected override void MergeCore(Observer other)
     {

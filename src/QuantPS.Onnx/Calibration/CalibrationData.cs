@@ -29,6 +29,17 @@ public sealed record CalibrationData
     /// <summary>Batches seen.</summary>
     public long BatchCount { get; init; }
 
+    /// <summary>Parameters that were given rather than observed, by the name of the value or weight.</summary>
+    public IReadOnlyDictionary<string, TensorOverride> Given { get; init; } = NothingGiven;
+
+    /// <summary>It holds what another tool found: ranges, no statistics.</summary>
+    public bool IsImported { get; init; }
+
+    internal static IReadOnlyDictionary<string, TensorOverride> NothingGiven { get; } = new Dictionary<string, TensorOverride>();
+
+    /// <summary>What conversions worked out already.</summary>
+    internal ConversionCache Cache { get; private init; } = new();
+
     /// <summary>Which model it belongs to.</summary>
     public ModelIdentity Identity => ModelIdentity.Of(Original, Model);
 
@@ -42,6 +53,11 @@ public sealed record CalibrationData
         // The result does not tell which of them came first.
         CalibrationData first = calibrations.OrderBy(c => c.Original.Name, StringComparer.Ordinal).ThenBy(c => c.Original.Path, StringComparer.Ordinal)
             .ThenBy(c => c.QConfig.Name, StringComparer.Ordinal).First();
+        if (calibrations.FirstOrDefault(c => c.IsImported) is CalibrationData foreign)
+        {
+            throw new QuantException(ErrorIds.CalibrationMismatch,
+                $"The calibration of '{foreign.Original.Name}' was imported from another tool's file, with ranges only, and cannot be merged. Merge before exporting.", foreign);
+        }
         ModelIdentity identity = first.Identity;
         foreach (CalibrationData other in calibrations)
         {
@@ -72,6 +88,6 @@ public sealed record CalibrationData
                 }
             }
         }
-        return first with { Observers = merged, SampleCount = calibrations.Sum(c => c.SampleCount), BatchCount = calibrations.Sum(c => c.BatchCount) };
+        return first with { Cache = new(), Observers = merged, SampleCount = calibrations.Sum(c => c.SampleCount), BatchCount = calibrations.Sum(c => c.BatchCount) };
     }
 }

@@ -26,8 +26,14 @@ public static class CalibrationFile
     /// <param name="calibration">What to write.</param>
     /// <param name="stream">Where to; left open.</param>
     /// <param name="compress">gzip.</param>
+    /// <exception cref="QuantException">InvalidArgument: a calibration from another tool's file, which has no statistics.</exception>
     public static void Write(CalibrationData calibration, Stream stream, bool compress = false)
     {
+        if (calibration.IsImported)
+        {
+            throw new QuantException(ErrorIds.InvalidArgument, $"The calibration of '{calibration.Original.Name}' was imported from another tool's file and has no "
+                + "statistics to keep. Export it with -Format OnnxRuntime or Aimet, or keep that file.", calibration);
+        }
         CalibrationDocument document = new()
         {
             Format = Format,

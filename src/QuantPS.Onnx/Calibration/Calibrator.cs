@@ -1,5 +1,3 @@
-using System.Numerics;
-using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Errors;
@@ -25,6 +23,9 @@ public sealed class Calibrator : IDisposable
     private readonly Dictionary<string, Observer> observers;
     private readonly OnnxRuntimeSession session;
     private readonly string[] watched;
+    // What ONNX Runtime computes of it: the value, and the output that has its elements.
+    private readonly (string Value, string Output)[] outputs;
+    private readonly string[] outputNames;
     // PyTorch's eager mode adds the observer of a fused ConvReLU or LinearReLU as a further module of that Sequential and hooks it to the
     // Sequential's output as well (torch/ao/quantization/quantize.py add_observer_), so it sees every batch twice. Only moving averages notice.
     private readonly HashSet<string> seenTwice;
@@ -47,7 +48,13 @@ public sealed class Calibrator : IDisposable
             .Where(n => n is { Operator: WeightOperator, FusedActivation: not null } && n.Range.IsRelu && observers.TryGetValue(n.Output, out Observer? o) && !o.IsIdempotent)
             .Select(n => n.Output)];
         parallel = new ParallelOptions { CancellationToken = settings?.Cancellation ?? default };
-        session = new OnnxRuntimeSession(plan.Model, watched.Where(v => plan.Model.Graph.Producer(v) is not null), settings);
+        string[] computed = [.. watched.Where(v => plan.Model.Graph.Producer(v) is not null)];
+        settings = (settings ?? new()) with { SpinBetweenRuns = false };
+        BlockedOutputs? blocked = BlockedOutputs.Find(plan.Model, [.. computed.Where(v => !observers[v].DependsOnOrder)], computed, settings);
+        outputs = [.. computed.Select(v => (v, blocked?.Names.GetValueOrDefault(v) ?? v))];
+        outputNames = [.. outputs.Select(o => o.Output)];
+        session = blocked is null ? new OnnxRuntimeSession(plan.Model, computed, settings)
+            : new OnnxRuntimeSession(blocked.Model, settings: settings with { Optimize = false });
     }
 
     /// <summary>What will be quantized.</summary>
@@ -75,35 +82,32 @@ public sealed class Calibrator : IDisposable
                     $"The tensor{(tensor.Source is null ? $" for '{name}'" : $" from {tensor.Source}")} holds {tensor.Span[bad]} at position {bad}. "
                     + "Calibration needs finite values; drop or repair this sample.", tensor);
         }
-        string[] computed = [.. watched.Where(v => !batch.ContainsKey(v))];
-        session.RunChecked(batch, computed, results =>
+        session.RunChecked(batch, outputNames, results =>
         {
             // First all checks, then all observations: a batch counts as a whole or not at all.
-            for (int i = 0; i < computed.Length; i++)
+            ValueRange[] ranges = new ValueRange[outputs.Length];
+            InParallel(outputs.Length, parallel, i => ranges[i] = ValueRange.Of(results[i].GetTensorDataAsSpan<float>()));
+            if (Array.FindIndex(ranges, r => !r.IsFinite && r.Min <= r.Max || float.IsNaN(r.Min)) is int bad and >= 0)
             {
-                ReadOnlySpan<float> values = results[i].GetTensorDataAsSpan<float>();
-                if (!AllFinite(values))
-                    throw new QuantException(HoldsNaN(values) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
-                        $"For this sample the model itself computes NaN or infinity in '{computed[i]}'. Drop the sample, or check the model.", batch.Values.First());
+                throw new QuantException(float.IsNaN(ranges[bad].Min) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
+                    $"For this sample the model itself computes NaN or infinity in '{outputs[bad].Value}'. Drop the sample, or check the model.", batch.Values.First());
             }
-            foreach ((string name, Tensor tensor) in batch)
-                observers.GetValueOrDefault(name)?.Observe(tensor);
-            // Observers share nothing, so each value may be observed on its own core, with the same result.
-            try
+            (Observer Observer, Tensor Tensor)[] given = [.. batch.Where(b => observers.ContainsKey(b.Key)).Select(b => (observers[b.Key], b.Value))];
+            InParallel(given.Length + outputs.Length, new ParallelOptions(), k =>
             {
-                Parallel.For(0, computed.Length, parallel, i =>
+                if (k < given.Length)
                 {
-                    Observer observer = observers[computed[i]];
-                    int[] shape = OnnxRuntimeSession.ShapeOf(results[i]);
-                    observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape);
-                    if (seenTwice.Contains(computed[i]))
-                        observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape);
-                });
-            }
-            catch (AggregateException e) when (e.InnerException is QuantException first)
-            {
-                throw new QuantException(first.ErrorId, first.Message, first.Target, e);
-            }
+                    given[k].Observer.Observe(given[k].Tensor);
+                    return;
+                }
+                int i = k - given.Length;
+                string value = outputs[i].Value;
+                Observer observer = observers[value];
+                int[] shape = OnnxRuntimeSession.ShapeOf(results[i]);
+                observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape, ranges[i]);
+                if (seenTwice.Contains(value))
+                    observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape, ranges[i]);
+            });
         });
         samples += Inputs.SampleCount(batch);
         batches++;
@@ -120,26 +124,16 @@ public sealed class Calibrator : IDisposable
 
     public void Dispose() => session.Dispose();
 
-    private static bool HoldsNaN(ReadOnlySpan<float> values)
+    /// <summary>Observers share nothing, so each value may be looked at on its own core, with the same result.</summary>
+    private static void InParallel(int count, ParallelOptions options, Action<int> look)
     {
-        foreach (float v in values)
+        try
         {
-            if (float.IsNaN(v))
-                return true;
+            Parallel.For(0, count, options, look);
         }
-        return false;
-    }
-
-    /// <summary>Exponent bits all set mean NaN or infinity; multiplying such a value by zero gives NaN, any other a zero.</summary>
-    private static bool AllFinite(ReadOnlySpan<float> values)
-    {
-        Vector<float> sum = Vector<float>.Zero;
-        ReadOnlySpan<Vector<float>> vectors = MemoryMarshal.Cast<float, Vector<float>>(values);
-        foreach (Vector<float> v in vectors)
-            sum += v * Vector<float>.Zero;
-        float rest = Vector.Sum(sum);
-        foreach (float v in values[(vectors.Length * Vector<float>.Count)..])
-            rest += v * 0f;
-        return rest == 0f;
+        catch (AggregateException e) when (e.InnerException is QuantException first)
+        {
+            throw new QuantException(first.ErrorId, first.Message, first.Target, e);
+        }
     }
 }

@@ -28,6 +28,7 @@ public static class ModelQuantizer
         QuantizationPlan plan = options is null ? calibration.Plan : new QuantizationPlan(calibration.Plan, config, options);
         options ??= new();
         TensorOverrides.Check(options.Tensors, plan, config);
+        options = TensorOverrides.WithGiven(options, calibration.Given, plan);
         ParameterRules rules = new(config.Backend, options.MinimumRealRange);
         List<string> warnings = [], notes = [];
         Dictionary<string, QParams> qparams = new(StringComparer.Ordinal);
@@ -43,9 +44,12 @@ public static class ModelQuantizer
         }
         List<QuantizedNode> nodes = [];
         foreach (PlannedNode node in plan.Nodes)
-            nodes.Add(MakeNode(plan, config.For(node.Name), compat, node, options, qparams, warnings, notes));
+            nodes.Add(MakeNode(calibration.Cache, plan, config.For(node.Name), compat, node, options, qparams, warnings, notes));
         return new QuantizedGraph(calibration, plan, config, options, qparams, constants, nodes, warnings, notes);
     }
+
+    /// <summary>Among a node's weights: the one with the output channels first, whatever the file's layout.</summary>
+    private const int LayerForm = -1;
 
     private static QParams ParametersOf(string value, CalibrationData calibration, QuantizationPlan plan, QConfig config,
         QuantizeOptions options, ParameterRules rules, List<string> warnings)
@@ -63,16 +67,16 @@ public static class ModelQuantizer
         if (!observer.HasObserved)
             warnings.Add($"The value '{value}' was never observed; it gets scale 1 and zero point 0, as in PyTorch.");
         // What is bound to its calibration (fixed parameters, a custom range) stays as it was unless the user names something else.
-        return rules.Calculate(observer, observer.Spec with
+        return calibration.Cache.OfValue(observer, observer.Spec with
         {
             DType = spec.DType,
             Scheme = spec.Scheme,
             QuantMin = spec.QuantMin,
             QuantMax = spec.QuantMax,
-        });
+        }, rules);
     }
 
-    private static QuantizedNode MakeNode(QuantizationPlan plan, QConfig config, bool compat, PlannedNode node,
+    private static QuantizedNode MakeNode(ConversionCache cache, QuantizationPlan plan, QConfig config, bool compat, PlannedNode node,
         QuantizeOptions options, Dictionary<string, QParams> qparams, List<string> warnings, List<string> notes)
     {
         NodeContext context = plan.ContextOf(node);
@@ -82,17 +86,16 @@ public static class ModelQuantizer
         QParams? input = node.Inputs.FirstOrDefault() is string first
             ? TensorOverrides.ForConsumer(qparams[plan.Root(first)!], node, first, options, config, plan) : null;
         QuantizedWeightLayer? layer = node.Operator is WeightOperator weighted && !node.HasFloatOutput
-            ? MakeLayer(config, compat, context, node, weighted, input!, qparams[plan.Root(node.Output)!], options, warnings) : null;
-        return new QuantizedNode(node, layer) { Weights = NodeWeights.Create(context, op, layer, input, config, options, notes) };
+            ? MakeLayer(cache, config, compat, context, node, weighted, input!, qparams[plan.Root(node.Output)!], options, warnings) : null;
+        return new QuantizedNode(node, layer) { Weights = NodeWeights.Create(cache, context, op, layer, input, config, options, notes) };
     }
 
-    private static QuantizedWeightLayer? MakeLayer(QConfig config, bool compat, NodeContext context, PlannedNode node,
+    private static QuantizedWeightLayer? MakeLayer(ConversionCache cache, QConfig config, bool compat, NodeContext context, PlannedNode node,
         WeightOperator op, QParams input, QParams output, QuantizeOptions options, List<string> warnings)
     {
         // The engine computes with 8 bits only, and with signed weights.
         if (!input.DType.IsEightBit() || !output.DType.IsEightBit())
             return null;
-        Tensor real = op.Weight(context);
         int channels = op is ConvTranspose ? 1 : 0;
         string name = GraphIndex.Input(node.Node, 1);
         float[]? bias = op.Bias(context);
@@ -101,12 +104,16 @@ public static class ModelQuantizer
         if (options.Tensors.ContainsKey(name) || op.PerTensorWeight || config.Weight.DType != QDType.QInt8 || axis != op.WeightInputs(context)[0].Axis)
         {
             ParameterRules rules = new(config.Backend, options.MinimumRealRange);
-            weight = NodeWeights.Quantize(context.ConstantInput(1)!.ToTensor(), axis, name, op, rules, config, options);
+            weight = NodeWeights.Quantize(cache, context, op.WeightInputs(context)[0], op, rules, config, options);
             if (op.WeightIsTransposed(node.Node) || weight.DType != QDType.QInt8 || (weight.QParams.IsPerChannel && weight.Axis != channels))
                 return null;
         }
         else
-            weight = QuantizeWeight(real, bias, input, config, options);
+        {
+            ObserverSpec spec = config.Weight with { ChannelAxis = 0 };
+            weight = cache.OfWeight(node.Node, LayerForm, spec, new ParameterRules(config.Backend, options.MinimumRealRange), () => op.Weight(context),
+                parameters => WidenForBias(parameters, bias, input, config, options), spec.Range);
+        }
         LayerOptions layerOptions = new()
         {
             Name = node.Name,
@@ -136,10 +143,12 @@ public static class ModelQuantizer
         Observer observer = spec.Create();
         observer.Observe(weight);
         QParams parameters = new ParameterRules(config.Backend, options.MinimumRealRange).Calculate(observer, spec);
-        if (config.Backend == EngineKind.OnnxRuntime && bias is not null && options is { AdjustWeightScale: true, QuantizeBias: true })
-            parameters = OrtQParams.AdjustForInt32Bias(parameters, bias, input.Scales[0]);
-        return Quantize(weight, parameters, config.Backend, spec.Range);
+        return Quantize(weight, WidenForBias(parameters, bias, input, config, options), config.Backend, spec.Range);
     }
+
+    private static QParams WidenForBias(QParams weight, float[]? bias, QParams input, QConfig config, QuantizeOptions options) =>
+        config.Backend == EngineKind.OnnxRuntime && bias is not null && options is { AdjustWeightScale: true, QuantizeBias: true }
+            ? OrtQParams.AdjustForInt32Bias(weight, bias, input.Scales[0]) : weight;
 
     /// <summary>Quantizes a weight by the engine's rule.</summary>
     /// <param name="weight">float32, any layout.</param>

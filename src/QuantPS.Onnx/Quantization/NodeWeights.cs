@@ -15,6 +15,7 @@ internal static class NodeWeights
     /// <summary>Input of Conv, Gemm and the like that is the bias.</summary>
     public const int BiasIndex = 2;
 
+    /// <param name="cache">What is known already.</param>
     /// <param name="context">The node.</param>
     /// <param name="op">Its operator.</param>
     /// <param name="layer">The node as the engine runs it, whose integers are taken; null without one.</param>
@@ -22,7 +23,7 @@ internal static class NodeWeights
     /// <param name="config">The node's own configuration.</param>
     /// <param name="options">What the user wants else.</param>
     /// <param name="notes">Gets what was changed so that the bias fits.</param>
-    public static Dictionary<int, QuantizedTensor> Create(NodeContext context, QuantOperator op, QuantizedWeightLayer? layer, QParams? input,
+    public static Dictionary<int, QuantizedTensor> Create(ConversionCache cache, NodeContext context, QuantOperator op, QuantizedWeightLayer? layer, QParams? input,
         QConfig config, QuantizeOptions options, List<string> notes)
     {
         Dictionary<int, QuantizedTensor> made = [];
@@ -33,9 +34,8 @@ internal static class NodeWeights
         bool fits = true;
         foreach (WeightInput place in op.WeightInputs(context).Where(w => !w.IsBias))
         {
-            Tensor real = context.ConstantInput(place.Index)!.ToTensor();
             QuantizedTensor weight = layer is null
-                ? Quantize(real, AxisOf(context, place, options), GraphIndex.Input(context.Node, place.Index), op, rules, config, options)
+                ? Quantize(cache, context, place, op, rules, config, options)
                 : ((WeightOperator)op).WeightIsTransposed(context.Node) ? MatrixWeight.Transposed(layer.Weight) : layer.Weight;
             if (bias is not null && options is { AdjustWeightScale: true, QuantizeBias: true })
                 weight = WidenedForBias(weight, AxisOf(context, place, options), bias, input!.Scales[0], context.Name, notes);
@@ -66,9 +66,10 @@ internal static class NodeWeights
                 || axis == w.Axis || axis + context.ConstantInput(w.Index)!.Dims.Count == w.Axis));
 
     /// <summary>A weight in the file's layout.</summary>
-    public static QuantizedTensor Quantize(Tensor real, int? axis, string name, QuantOperator op, ParameterRules rules, QConfig config,
-        QuantizeOptions options)
+    public static QuantizedTensor Quantize(ConversionCache cache, NodeContext context, WeightInput place, QuantOperator op, ParameterRules rules,
+        QConfig config, QuantizeOptions options)
     {
+        int? axis = AxisOf(context, place, options);
         Engine.Observers.ObserverSpec spec = config.Weight with { ChannelAxis = axis ?? 0 };
         bool one = axis is null || (op is WeightOperator { PerTensorWeight: true } && config.Backend != EngineKind.OnnxRuntime);
         if (one && spec.Scheme.IsPerChannel())
@@ -79,9 +80,10 @@ internal static class NodeWeights
                 Kind = Engine.Observers.ObserverKind.MinMax,
             };
         }
-        TensorOverride? forced = options.Tensors.GetValueOrDefault(name);
-        QParams parameters = rules.OfConstant(real, spec, forced);
-        return ModelQuantizer.Quantize(real, parameters, config.Backend, forced is null ? spec.Range : null);
+        if (options.Tensors.GetValueOrDefault(GraphIndex.Input(context.Node, place.Index)) is not TensorOverride forced)
+            return cache.OfWeight(context.Node, place.Index, spec, rules, () => context.ConstantInput(place.Index)!.ToTensor(), null, spec.Range);
+        Tensor real = context.ConstantInput(place.Index)!.ToTensor();
+        return ModelQuantizer.Quantize(real, rules.OfConstant(real, spec, forced), config.Backend, null);
     }
 
     /// <summary>int32 at input scale x weight scale, rounded half to even in double, as ONNX Runtime's own tool does.</summary>

@@ -65,6 +65,7 @@ public sealed class QuantizationPlan
     private readonly QConfig? config;
     private readonly QuantizeOptions options;
     private readonly QuantizationPlan? calibrated;
+    private readonly IReadOnlySet<string>? known;
 
     /// <param name="model">The float model, after the passes.</param>
     /// <param name="config">Which layers stay float, and which have observers of their own; none without.</param>
@@ -83,8 +84,17 @@ public sealed class QuantizationPlan
     {
     }
 
-    private QuantizationPlan(OnnxModel model, QConfig? config, QuantizeOptions options, QuantizationPlan? calibrated)
+    /// <summary>A plan for values of which something is known.</summary>
+    /// <param name="model">The float model, after the passes.</param>
+    /// <param name="config">Which layers stay float.</param>
+    /// <param name="known">The values that can have parameters of their own.</param>
+    internal QuantizationPlan(OnnxModel model, QConfig config, IReadOnlySet<string> known) : this(model, config, new QuantizeOptions(), null, known)
     {
+    }
+
+    private QuantizationPlan(OnnxModel model, QConfig? config, QuantizeOptions options, QuantizationPlan? calibrated, IReadOnlySet<string>? known = null)
+    {
+        this.known = known;
         Model = model;
         this.config = config;
         this.options = options;
@@ -222,7 +232,10 @@ public sealed class QuantizationPlan
 
     /// <summary>Why a node cannot be quantized with the statistics at hand; null when it can.</summary>
     private string? WhyUnobserved(PlannedNode planned) =>
-        planned.Inputs.Concat(planned.Outputs).FirstOrDefault(v => Model.Graph.Constant(v) is null && StatisticsOf(v) is null) is string unknown
+        known is not null && planned.Inputs.Concat(planned.Operator!.SharesInputQParams(ContextOf(planned)) || planned.Operator.FixedOutput(config!) is not null
+            ? [] : planned.Outputs).FirstOrDefault(v => Model.Graph.Constant(v) is null && !roots.ContainsKey(v) && !known.Contains(v)) is string missing
+            ? $"the calibration's file has no range of '{missing}'"
+        : planned.Inputs.Concat(planned.Outputs).FirstOrDefault(v => Model.Graph.Constant(v) is null && StatisticsOf(v) is null) is string unknown
             ? $"its value '{unknown}' was not observed; name what differs in New-QConfig and calibrate again" : null;
 
     /// <summary>A pattern that matches nothing is a mistake, of which the user would otherwise never hear.</summary>

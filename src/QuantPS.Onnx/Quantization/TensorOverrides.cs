@@ -14,8 +14,7 @@ internal static class TensorOverrides
     {
         if (overrides.Count == 0)
             return;
-        HashSet<string> weights = [.. plan.Nodes.Where(n => n.IsQuantized)
-            .SelectMany(n => n.Operator!.WeightInputs(plan.ContextOf(n)).Where(w => !w.IsBias).Select(w => GraphIndex.Input(n.Node, w.Index)))];
+        HashSet<string> weights = Weights(plan);
         HashSet<string> values = [.. plan.Observed, .. plan.Constants];
         foreach ((string name, TensorOverride o) in overrides)
         {
@@ -64,6 +63,27 @@ internal static class TensorOverrides
             QuantException Wrong(string what) => new(ErrorIds.InvalidArgument, $"The override of '{name}' cannot be: {what}.", name);
         }
     }
+
+    /// <summary>The options with the parameters that came with the calibration, where nothing was decided that says otherwise: an override of the
+    /// tensor, another type, scheme or number of scales.</summary>
+    public static QuantizeOptions WithGiven(QuantizeOptions options, IReadOnlyDictionary<string, TensorOverride> given, QuantizationPlan plan)
+    {
+        if (given.Count == 0)
+            return options;
+        HashSet<string> weights = Weights(plan);
+        Dictionary<string, TensorOverride> tensors = new(options.Tensors, StringComparer.Ordinal);
+        bool activationsStay = (options.ActivationType, options.SymmetricActivations, options.MinimumRealRange) == (null, null, null);
+        bool weightsStay = (options.WeightType, options.SymmetricWeights, options.PerChannel, options.ReduceRange, options.MinimumRealRange) == (null, null, null, null, null);
+        foreach ((string name, TensorOverride parameters) in given)
+        {
+            if (weights.Contains(name) ? weightsStay : activationsStay && (plan.Observed.Contains(name) || plan.Constants.Contains(name)))
+                tensors.TryAdd(name, parameters);
+        }
+        return options with { Tensors = tensors };
+    }
+
+    private static HashSet<string> Weights(QuantizationPlan plan) => [.. plan.Nodes.Where(n => n.IsQuantized)
+        .SelectMany(n => n.Operator!.WeightInputs(plan.ContextOf(n)).Where(w => !w.IsBias).Select(w => GraphIndex.Input(n.Node, w.Index)))];
 
     /// <summary>The parameters that a node sees at an input: the value's own, or those that it is converted to.</summary>
     public static QParams ForConsumer(QParams own, PlannedNode node, string value, QuantizeOptions options, QConfig config, QuantizationPlan plan)

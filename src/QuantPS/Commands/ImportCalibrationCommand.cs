@@ -1,12 +1,15 @@
 using System.Management.Automation;
 using QuantPS.Abstractions;
+using QuantPS.Completion;
+using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Errors;
 using QuantPS.Models;
-using QuantPS.Onnx.Calibration;
+using QuantPS.Onnx.Calibration.Formats;
 
 namespace QuantPS.Commands;
 
-/// <summary>Import-Calibration: reads calibrations that Export-Calibration wrote, for the float model that they belong to.</summary>
+/// <summary>Import-Calibration: reads calibrations that Export-Calibration wrote, ONNX Runtime's calibration tables and AIMET's encodings, for
+/// the float model that they belong to.</summary>
 [Cmdlet(VerbsData.Import, "Calibration", DefaultParameterSetName = PathSet)]
 [OutputType(typeof(Calibration))]
 public sealed class ImportCalibrationCommand : PathInputCmdlet
@@ -15,6 +18,18 @@ public sealed class ImportCalibrationCommand : PathInputCmdlet
     [Parameter(Mandatory = true, Position = 1)]
     [ValidateNotNull]
     public QModel Model { get; set; } = null!;
+
+    /// <summary>Whose form of file; by default what its content and its name say.</summary>
+    [Parameter]
+    public CalibrationFileKind Format { get; set; }
+
+    /// <summary>How to quantize by another tool's ranges: the engine, types and schemes. By default the preset onnxruntime. Files of this module
+    /// have their own.</summary>
+    [Parameter]
+    [ValidateNotNull]
+    [QConfig]
+    [ArgumentCompleter(typeof(QConfigCompleter))]
+    public QConfig? QConfig { get; set; }
 
     /// <inheritdoc/>
     protected override void ProcessFile(string file)
@@ -28,6 +43,8 @@ public sealed class ImportCalibrationCommand : PathInputCmdlet
         {
             throw new QuantException(ErrorIds.FileUnreadable, $"'{file}' cannot be read: {e.Message}", file, e);
         }
-        WriteObject(new Calibration(Model, CalibrationFile.Read(bytes, Model.Onnx, file)));
+        CalibrationFileKind? kind = MyInvocation.BoundParameters.ContainsKey(nameof(Format)) ? Format : null;
+        CalibrationFormat format = CalibrationFormats.ForReading(bytes, file, kind);
+        WriteObject(new Calibration(Model, format.Read(bytes, Model.Onnx, QConfig, file)));
     }
 }

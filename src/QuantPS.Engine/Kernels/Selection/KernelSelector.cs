@@ -38,6 +38,10 @@ public static class KernelSelector
 
     public static LinearKernel Select(LinearProblem problem) => Select(problem, CpuFeatures.Current, Forced(Environment.GetEnvironmentVariable(ForceVariable)));
 
+    /// <summary>Says at once what choosing a kernel would say later.</summary>
+    /// <exception cref="QuantException">InvalidForcedKernel.</exception>
+    internal static void CheckForced() => Forced(Environment.GetEnvironmentVariable(ForceVariable));
+
     /// <summary>The choice as a function of the problem, the CPU and what is forced. A forced tier that has no kernel for the problem hands it down the ladder.</summary>
     internal static ConvKernel Select(ConvProblem problem, CpuFeatures cpu, KernelTier? forced) => Pick(ConvLadder, problem, cpu, forced);
 

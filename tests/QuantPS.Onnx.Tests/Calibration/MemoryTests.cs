@@ -1,0 +1,66 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.CompilerServices;
+using QuantPS.Engine.Configuration;
+using QuantPS.Engine.Observers;
+using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Calibration;
+
+namespace QuantPS.Onnx.Tests.Calibration;
+
+/// <summary>Calibration takes the same memory for few images and for many. Each measurement is the peak of a process of its own: this
+/// assembly, started with a variable that says what to calibrate.</summary>
+public class MemoryTests
+{
+    private const string Variable = "QUANTPS_TEST_PEAK";
+    private const int BatchSize = 10;
+
+    public static TheoryData<ObserverKind> Kinds =>
+        [ObserverKind.MinMax, ObserverKind.MovingAverageMinMax, ObserverKind.Histogram, ObserverKind.Entropy, ObserverKind.Percentile, ObserverKind.Distribution];
+
+    [Theory, MemberData(nameof(Kinds))]
+    public void PeakDoesNotGrowWithTheImages(ObserverKind kind)
+    {
+        long few = Peak(kind, 100), many = Peak(kind, 1000);
+        Assert.True(many < few * 1.05, $"{kind}: {few} bytes at 100 images, {many} at 1,000.");
+    }
+
+    [Fact]
+    public void TheMeasurementSeesHoarding()
+    {
+        // Recording keeps every tensor, and so shows that one that should not would be found.
+        long few = Peak(ObserverKind.Recording, 100), many = Peak(ObserverKind.Recording, 1000);
+        Assert.True(many > few * 1.05, $"{few} bytes at 100 images, {many} at 1,000.");
+    }
+
+    private static long Peak(ObserverKind kind, int images)
+    {
+        ProcessStartInfo start = new("dotnet") { RedirectStandardOutput = true, ArgumentList = { typeof(MemoryTests).Assembly.Location } };
+        start.Environment[Variable] = $"{kind},{images}";
+        // Collections at fixed amounts rather than by the machine's cache and load; no code that is compiled again later.
+        start.Environment["DOTNET_gcConcurrent"] = "0";
+        start.Environment["DOTNET_GCgen0size"] = "400000";
+        start.Environment["DOTNET_TieredCompilation"] = "0";
+        using Process process = Process.Start(start)!;
+        string text = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return long.Parse(text, CultureInfo.InvariantCulture);
+    }
+
+    [ModuleInitializer]
+    internal static void MeasureInstead()
+    {
+        if (Environment.GetEnvironmentVariable(Variable)?.Split(',') is not [string kind, string images])
+            return;
+        using (Calibrator calibrator = new(TestData.Network("fmnist-mobile"),
+            QConfigPresets.Get("onednn") with { Activation = new ObserverSpec { Kind = Enum.Parse<ObserverKind>(kind) } }))
+        {
+            for (int i = 0; i < int.Parse(images, CultureInfo.InvariantCulture); i += BatchSize)
+                calibrator.Observe(TestModels.Random(i % 100, BatchSize, 1, 28, 28));
+            calibrator.Finish();
+        }
+        using Process me = Process.GetCurrentProcess();
+        Console.WriteLine(me.PeakWorkingSet64);
+        Environment.Exit(0);
+    }
+}

@@ -1,0 +1,60 @@
+using QuantPS.Engine.Configuration;
+using QuantPS.Engine.Numerics;
+using QuantPS.Onnx.Calibration;
+using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Quantization;
+
+namespace QuantPS.Onnx.Tests.Quantization;
+
+/// <summary>One calibration, converted again and again with other options: what is remembered changes nothing.</summary>
+public class RepeatedConversionTests
+{
+    [Theory]
+    [InlineData("x86")]
+    [InlineData("onnxruntime")]
+    public void EveryConversionIsAsTheFirst(string preset)
+    {
+        OnnxModel model = TestData.Network("fmnist-resnet8");
+        CalibrationData data = Workflow.Calibrate(model, QConfigPresets.Get(preset), 32);
+        QuantizeOptions?[] all =
+        [
+            null, new() { ExcludedOpTypes = ["Add"] }, new() { PerChannel = false }, new() { ReduceRange = true }, new() { WeightType = QDType.QInt16 },
+            new() { ActivationType = QDType.QInt8, SymmetricActivations = true }, new() { MinimumRealRange = 3 }, new() { ExcludedNodes = ["/c/Conv"] },
+        ];
+        foreach (QuantizeOptions? options in all.Concat(all.Reverse()))
+            Assert.Equal(Text(Workflow.Calibrate(model, QConfigPresets.Get(preset), 32), options), Text(data, options));
+    }
+
+    [Fact]
+    public void UnchangedWeightsAreShared()
+    {
+        CalibrationData data = Workflow.Calibrate(TestData.Network("fmnist-resnet8"), QConfigPresets.Default, 32);
+        QuantizedGraph first = ModelQuantizer.Quantize(data), second = ModelQuantizer.Quantize(data, options: new() { ExcludedNodes = ["/c/Conv"] });
+        Assert.Equal(first.Layers.Count - 1, second.Layers.Count);
+        Assert.All(second.Layers, l => Assert.Same(first.Layers.Single(f => f.Name == l.Name).Weight, l.Weight));
+    }
+
+    [Fact]
+    public void ObservingOnIsNoticed()
+    {
+        OnnxModel model = TestData.Network("fmnist-resnet8");
+        using Calibrator calibrator = new(model, QConfigPresets.Default);
+        foreach (var batch in TestData.Batches(TestData.Calibration, 16, 16))
+            calibrator.Observe(batch);
+        CalibrationData data = calibrator.Finish();
+        string before = Text(data, null);
+        foreach (var batch in TestData.Batches(TestData.Calibration, 16, 64).Skip(1))
+            calibrator.Observe(batch);
+        Assert.NotEqual(before, Text(data, null));
+        Assert.Equal(Text(calibrator.Finish() with { SampleCount = 0 }, null), Text(data, null));
+    }
+
+    private static string Text(CalibrationData data, QuantizeOptions? options)
+    {
+        QuantizedGraph graph = ModelQuantizer.Quantize(data, options: options);
+        IEnumerable<string> values = graph.Plan.Observed.Select(v => $"{v} {graph.QParamsOf(v)!.Scales[0]:R} {graph.QParamsOf(v)!.ZeroPoints[0]}");
+        IEnumerable<string> weights = graph.Nodes.SelectMany(n => n.Weights.OrderBy(w => w.Key).Select(w =>
+            $"{n.Name} {w.Key} {string.Join(' ', w.Value.QParams.Scales.ToArray())} {Convert.ToHexString(w.Value.Bytes)}"));
+        return string.Join('\n', values.Concat(weights));
+    }
+}
