@@ -24,9 +24,9 @@ public static class ModelQuantizer
     /// name. LayerNotFound, InvalidArgument: options that do not fit the model.</exception>
     public static QuantizedGraph Quantize(CalibrationData calibration, bool compat = false, QuantizeOptions? options = null)
     {
-        QConfig config = (options ?? new()).Apply(calibration.QConfig);
-        QuantizationPlan plan = options is null ? calibration.Plan : new QuantizationPlan(calibration.Plan, config, options);
         options ??= new();
+        QConfig config = options.Apply(calibration.QConfig);
+        QuantizationPlan plan = new(calibration.Plan, config, options);
         TensorOverrides.Check(options.Tensors, plan, config);
         ParameterRules rules = new(config.Backend, options.MinimumRealRange);
         List<string> warnings = [], notes = [];

@@ -69,6 +69,12 @@ public sealed record QuantizeOptions
     /// <summary>QuantizeLinear and DequantizeLinear of the domain com.microsoft (UseQDQContribOps).</summary>
     public bool ContribOperators { get; init; }
 
+    /// <summary>Element-wise nodes one behind the other in one go, with nothing rounded between (<see cref="Operators.ElementwiseChain"/>); null where the
+    /// engine is not ONNX Runtime's tool, which quantizes every value.</summary>
+    public bool? FuseElementwise { get; init; }
+
+    internal bool FusesChains(QConfig? config) => FuseElementwise ?? config?.Backend != EngineKind.OnnxRuntime;
+
     /// <summary>The configuration with these options.</summary>
     internal QConfig Apply(QConfig config)
     {
