@@ -22,7 +22,7 @@ public sealed class Calibrator : IDisposable
     private readonly OnnxModel original;
     private readonly QConfig config;
     private readonly QuantizationPlan plan;
-    private readonly Dictionary<string, Observer> observers;
+    private readonly Dictionary<string, Observer> observers, channels;
     private readonly OnnxRuntimeSession session;
     private readonly string[] watched;
     // PyTorch's eager mode adds the observer of a fused ConvReLU or LinearReLU as a further module of that Sequential and hooks it to the
@@ -42,6 +42,8 @@ public sealed class Calibrator : IDisposable
         plan = new QuantizationPlan(PassRegistry.Apply(model, passes), config);
         watched = [.. plan.Observed.Where(v => plan.FixedOutput(v, config) is null)];
         observers = watched.ToDictionary(v => v, v => plan.ConfigOf(v, config).Activation.Create(), StringComparer.Ordinal);
+        channels = ChannelEqualization.Candidates(plan, config).Where(observers.ContainsKey)
+            .ToDictionary(v => v, _ => ChannelEqualization.CreateObserver(), StringComparer.Ordinal);
         seenTwice = config.Backend == EngineKind.OnnxRuntime ? [] : [.. plan.Nodes
             .Where(n => n is { Operator: WeightOperator, FusedActivation: not null } && n.Range.IsRelu && observers.TryGetValue(n.Output, out Observer? o) && !o.IsIdempotent)
             .Select(n => n.Output)];
@@ -94,6 +96,7 @@ public sealed class Calibrator : IDisposable
                     Observer observer = observers[computed[i]];
                     int[] shape = OnnxRuntimeSession.ShapeOf(results[i]);
                     observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape);
+                    channels.GetValueOrDefault(computed[i])?.Observe(results[i].GetTensorDataAsSpan<float>(), shape);
                     if (seenTwice.Contains(computed[i]))
                         observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape);
                 });
@@ -114,7 +117,16 @@ public sealed class Calibrator : IDisposable
     {
         if (batches == 0)
             throw new QuantException(ErrorIds.NeverObserved, $"'{original.Name}' was calibrated with no data at all. Pipe in samples of what the model will see.", original);
-        return new CalibrationData { Original = original, QConfig = config, Plan = plan, Observers = observers, SampleCount = samples, BatchCount = batches };
+        return new CalibrationData
+        {
+            Original = original,
+            QConfig = config,
+            Plan = plan,
+            Observers = observers,
+            Channels = channels,
+            SampleCount = samples,
+            BatchCount = batches,
+        };
     }
 
     public void Dispose() => session.Dispose();

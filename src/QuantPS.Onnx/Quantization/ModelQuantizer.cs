@@ -27,6 +27,9 @@ public static class ModelQuantizer
         options ??= new();
         QConfig config = options.Apply(calibration.QConfig);
         QuantizationPlan plan = new(calibration.Plan, config, options);
+        CalibrationData equalized = ChannelEqualization.Apply(calibration, config, options, plan);
+        if (!ReferenceEquals(equalized, calibration))
+            (calibration, plan) = (equalized, new QuantizationPlan(equalized.Plan, config, options));
         TensorOverrides.Check(options.Tensors, plan, config);
         ParameterRules rules = new(config.Backend, options.MinimumRealRange);
         List<string> warnings = [], notes = [];
@@ -67,6 +70,7 @@ public static class ModelQuantizer
         {
             DType = spec.DType,
             Scheme = spec.Scheme,
+            ReduceRange = observer.Spec.ReduceRange && !plan.FeedsTables(value),
             QuantMin = spec.QuantMin,
             QuantMax = spec.QuantMax,
         });

@@ -68,6 +68,7 @@ public sealed class QuantizationPlan
     private readonly QConfig? config;
     private readonly QuantizeOptions options;
     private readonly QuantizationPlan? calibrated;
+    private HashSet<NodeProto>? chained;
 
     /// <param name="model">The float model, after the passes.</param>
     /// <param name="config">Which layers stay float, and which have observers of their own; none without.</param>
@@ -218,6 +219,19 @@ public sealed class QuantizationPlan
         // What the user said of one of the nodes, or of a value between, holds for that one alone.
         bool IsFree(NodeProto node) => config?.For(GraphIndex.DisplayName(node)) == own && OptionPatterns.Match(options.FloatOutputs, node.OpType) is null
             && (ReferenceEquals(node, planned.Node) || !node.Input.Any(options.Tensors.ContainsKey));
+    }
+
+    /// <summary>True for a value that nothing but tables of element-wise chains takes: the bit that is to keep sums of products within 16 bits is of no
+    /// use there.</summary>
+    internal bool FeedsTables(string value)
+    {
+        if (chained is null)
+        {
+            chained = new(ReferenceEqualityComparer.Instance);
+            foreach (PlannedNode node in Nodes.Where(n => n.Chain.Count > 0))
+                chained.UnionWith(node.Parts);
+        }
+        return chained.Count > 0 && !Model.Graph.IsOutput(value) && Model.Graph.Consumers(value) is { Count: > 0 } users && users.All(chained.Contains);
     }
 
     /// <summary>Takes in the bias and the Relu or Clip that follow.</summary>

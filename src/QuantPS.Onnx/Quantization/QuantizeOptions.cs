@@ -73,6 +73,12 @@ public sealed record QuantizeOptions
     /// engine is not ONNX Runtime's tool, which quantizes every value.</summary>
     public bool? FuseElementwise { get; init; }
 
+    /// <summary>Channels of a value brought to like ranges (<see cref="ChannelEqualization"/>), where element-wise nodes are fused; null in models that
+    /// have such.</summary>
+    public bool? EqualizeChannels { get; init; }
+
+    internal bool Equalizes(QConfig config) => (EqualizeChannels ?? true) && FusesChains(config);
+
     internal bool FusesChains(QConfig? config) => FuseElementwise ?? config?.Backend != EngineKind.OnnxRuntime;
 
     /// <summary>The configuration with these options.</summary>
