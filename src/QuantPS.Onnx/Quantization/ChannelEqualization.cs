@@ -30,7 +30,7 @@ public static class ChannelEqualization
         if (config.Backend == EngineKind.OnnxRuntime || !plan.Nodes.Any(n => n.Operator is TableOperator))
             return [];
         return plan.Nodes.Where(n => n.Operator is Conv).SelectMany(n => n.Inputs.Append(n.Node.Output[0])).Distinct()
-            .Where(v => plan.Root(v) == v && plan.Model.Graph.Producer(v) is not null && plan.Types[v] is { Rank: > 2 } type && type.Dims[1] > 1);
+            .Where(v => plan.Root(v) == v && !plan.Model.Graph.IsOutput(v) && plan.Model.Graph.Producer(v) is not null && plan.Types[v] is { Rank: > 2 } type && type.Dims[1] > 1);
     }
 
     /// <summary>What watches the channels of a value.</summary>

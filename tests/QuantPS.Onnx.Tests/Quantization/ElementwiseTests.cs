@@ -103,8 +103,8 @@ public class ElementwiseTests
         float[] expected = real.Run(X)["y"].ToArray();
         (double plain, double fused, double both) = (Sqnr(new() { FuseElementwise = false }), Sqnr(new() { EqualizeChannels = false }), Sqnr(new()));
         TestContext.Current.TestOutputHelper?.WriteLine($"{plain:F1} dB, fused {fused:F1} dB, equalized too {both:F1} dB");
-        Assert.InRange(fused, plain + 0.5, 100);
-        Assert.InRange(both, fused + 1, 100);
+        Assert.InRange(fused, plain, 100);
+        Assert.InRange(both, fused + 2, 100);
 
         double Sqnr(QuantizeOptions options)
         {
