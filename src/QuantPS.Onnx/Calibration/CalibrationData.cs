@@ -23,6 +23,9 @@ public sealed record CalibrationData
     /// <summary>An observer per value that needs parameters of its own.</summary>
     public required IReadOnlyDictionary<string, Observer> Observers { get; init; }
 
+    /// <summary>The range of every channel, for the values where <see cref="ChannelEqualization"/> may have use for it.</summary>
+    public IReadOnlyDictionary<string, Observer> Channels { get; init; } = new Dictionary<string, Observer>();
+
     /// <summary>Samples seen: the first dimension of each batch, summed up.</summary>
     public long SampleCount { get; init; }
 
@@ -39,6 +42,10 @@ public sealed record CalibrationData
 
     /// <summary>What conversions worked out already.</summary>
     internal ConversionCache Cache { get; private init; } = new();
+
+    /// <summary>The calibration of a rewritten model. Its weights are others, under names that may be the same.</summary>
+    internal CalibrationData Rewritten(QuantizationPlan plan, IReadOnlyDictionary<string, Observer> observers) =>
+        this with { Plan = plan, Observers = observers, Cache = new() };
 
     /// <summary>Which model it belongs to.</summary>
     public ModelIdentity Identity => ModelIdentity.Of(Original, Model);
@@ -72,15 +79,30 @@ public sealed record CalibrationData
                     $"Calibrations with different configurations cannot be merged: {first.QConfig}; {other.QConfig}. Calibrate with the same one.", other);
             }
         }
-        Dictionary<string, Observer> merged = new(StringComparer.Ordinal);
-        foreach ((string value, Observer observer) in first.Observers)
+        return first with
         {
+            Cache = new(),
+            Observers = Merge(calibrations, c => c.Observers),
+            Channels = Merge(calibrations, c => c.Channels),
+            SampleCount = calibrations.Sum(c => c.SampleCount),
+            BatchCount = calibrations.Sum(c => c.BatchCount),
+        };
+    }
+
+    private static Dictionary<string, Observer> Merge(IReadOnlyList<CalibrationData> calibrations, Func<CalibrationData, IReadOnlyDictionary<string, Observer>> part)
+    {
+        Dictionary<string, Observer> merged = new(StringComparer.Ordinal);
+        foreach ((string value, Observer observer) in part(calibrations[0]))
+        {
+            // A file of an earlier version has no channels.
+            if (!calibrations.All(c => part(c).ContainsKey(value)))
+                continue;
             Observer all = merged[value] = observer.Spec.Create();
             foreach (CalibrationData calibration in calibrations)
             {
                 try
                 {
-                    all.Merge(calibration.Observers[value]);
+                    all.Merge(part(calibration)[value]);
                 }
                 catch (QuantException e)
                 {
@@ -88,6 +110,6 @@ public sealed record CalibrationData
                 }
             }
         }
-        return first with { Cache = new(), Observers = merged, SampleCount = calibrations.Sum(c => c.SampleCount), BatchCount = calibrations.Sum(c => c.BatchCount) };
+        return merged;
     }
 }

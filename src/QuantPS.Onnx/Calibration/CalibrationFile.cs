@@ -42,7 +42,8 @@ public static class CalibrationFile
             QConfig = QConfigState.Of(calibration.QConfig),
             Samples = calibration.SampleCount,
             Batches = calibration.BatchCount,
-            Observers = calibration.Observers.OrderBy(o => o.Key, StringComparer.Ordinal).ToDictionary(o => o.Key, o => o.Value.Save(), StringComparer.Ordinal),
+            Observers = States(calibration.Observers),
+            Channels = calibration.Channels.Count > 0 ? States(calibration.Channels) : null,
         };
         if (!compress)
         {
@@ -52,6 +53,9 @@ public static class CalibrationFile
         using GZipStream gzip = new(stream, CompressionLevel.Optimal, leaveOpen: true);
         JsonSerializer.Serialize(gzip, document, CalibrationJson.Default.CalibrationDocument);
     }
+
+    private static Dictionary<string, ObserverState> States(IReadOnlyDictionary<string, Observer> observers) =>
+        observers.OrderBy(o => o.Key, StringComparer.Ordinal).ToDictionary(o => o.Key, o => o.Value.Save(), StringComparer.Ordinal);
 
     /// <summary>Reads a calibration and takes the model up again.</summary>
     /// <param name="bytes">The file, compressed or not.</param>
@@ -85,12 +89,21 @@ public static class CalibrationFile
             if (observers[value].Spec != plan.ConfigOf(value, config).Activation)
                 throw Damaged(where, $"the observer of '{value}' is not the one that the configuration names");
         }
+        Dictionary<string, Observer> channels = new(StringComparer.Ordinal);
+        foreach (string value in ChannelEqualization.Candidates(plan, config).Where(v => document.Channels?.ContainsKey(v) == true))
+        {
+            channels[value] = Located(() => Observer.Restore(document.Channels![value] ?? throw Damaged(where, "an empty state")), $"'{where}', channels of '{value}'");
+            if (channels[value].Spec != ChannelEqualization.CreateObserver().Spec
+                || (channels[value].HasObserved && channels[value].MinValues.Length != plan.Types[value]!.Dims[1]))
+                throw Damaged(where, $"the channels of '{value}' are not those of the model");
+        }
         return new CalibrationData
         {
             Original = model,
             QConfig = config,
             Plan = plan,
             Observers = observers,
+            Channels = channels,
             SampleCount = document.Samples,
             BatchCount = document.Batches,
         };
@@ -169,6 +182,8 @@ internal sealed class CalibrationDocument
 
     [JsonRequired]
     public Dictionary<string, ObserverState> Observers { get; set; } = [];
+
+    public Dictionary<string, ObserverState>? Channels { get; set; }
 }
 
 /// <summary>A configuration in a file.</summary>

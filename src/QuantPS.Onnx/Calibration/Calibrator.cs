@@ -20,7 +20,7 @@ public sealed class Calibrator : IDisposable
     private readonly OnnxModel original;
     private readonly QConfig config;
     private readonly QuantizationPlan plan;
-    private readonly Dictionary<string, Observer> observers;
+    private readonly Dictionary<string, Observer> observers, channels;
     private readonly OnnxRuntimeSession session;
     private readonly string[] watched;
     // What ONNX Runtime computes of it: the value, and the output that has its elements.
@@ -44,13 +44,15 @@ public sealed class Calibrator : IDisposable
         plan = new QuantizationPlan(PassRegistry.Apply(model, passes), config);
         watched = [.. plan.Observed.Where(v => plan.FixedOutput(v, config) is null)];
         observers = watched.ToDictionary(v => v, v => plan.ConfigOf(v, config).Activation.Create(), StringComparer.Ordinal);
+        channels = ChannelEqualization.Candidates(plan, config).Where(observers.ContainsKey)
+            .ToDictionary(v => v, _ => ChannelEqualization.CreateObserver(), StringComparer.Ordinal);
         seenTwice = config.Backend == EngineKind.OnnxRuntime ? [] : [.. plan.Nodes
             .Where(n => n is { Operator: WeightOperator, FusedActivation: not null } && n.Range.IsRelu && observers.TryGetValue(n.Output, out Observer? o) && !o.IsIdempotent)
             .Select(n => n.Output)];
         parallel = new ParallelOptions { CancellationToken = settings?.Cancellation ?? default };
         string[] computed = [.. watched.Where(v => plan.Model.Graph.Producer(v) is not null)];
         settings = (settings ?? new()) with { SpinBetweenRuns = false };
-        BlockedOutputs? blocked = BlockedOutputs.Find(plan.Model, [.. computed.Where(v => !observers[v].DependsOnOrder)], computed, settings);
+        BlockedOutputs? blocked = BlockedOutputs.Find(plan.Model, [.. computed.Where(v => !observers[v].DependsOnOrder && !channels.ContainsKey(v))], computed, settings);
         outputs = [.. computed.Select(v => (v, blocked?.Names.GetValueOrDefault(v) ?? v))];
         outputNames = [.. outputs.Select(o => o.Output)];
         session = blocked is null ? new OnnxRuntimeSession(plan.Model, computed, settings)
@@ -105,6 +107,7 @@ public sealed class Calibrator : IDisposable
                 Observer observer = observers[value];
                 int[] shape = OnnxRuntimeSession.ShapeOf(results[i]);
                 observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape, ranges[i]);
+                channels.GetValueOrDefault(value)?.Observe(results[i].GetTensorDataAsSpan<float>(), shape);
                 if (seenTwice.Contains(value))
                     observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape, ranges[i]);
             });
@@ -119,7 +122,16 @@ public sealed class Calibrator : IDisposable
     {
         if (batches == 0)
             throw new QuantException(ErrorIds.NeverObserved, $"'{original.Name}' was calibrated with no data at all. Pipe in samples of what the model will see.", original);
-        return new CalibrationData { Original = original, QConfig = config, Plan = plan, Observers = observers, SampleCount = samples, BatchCount = batches };
+        return new CalibrationData
+        {
+            Original = original,
+            QConfig = config,
+            Plan = plan,
+            Observers = observers,
+            Channels = channels,
+            SampleCount = samples,
+            BatchCount = batches,
+        };
     }
 
     public void Dispose() => session.Dispose();

@@ -70,8 +70,10 @@ public abstract class QuantizedExporter
         HashSet<NodeProto> fused = new(ReferenceEqualityComparer.Instance);
         foreach (QuantizedNode node in Graph.Nodes.Where(n => n.IsQuantized))
         {
-            planned[node.Planned.Node] = node;
-            fused.UnionWith(node.Planned.Parts.Skip(1));
+            // A chain is written where its last node is, behind the constants that it takes.
+            NodeProto place = node.Planned.Chain.LastOrDefault() ?? node.Planned.Node;
+            planned[place] = node;
+            fused.UnionWith(node.Planned.Parts.Where(p => !ReferenceEquals(p, place)));
         }
         // First of all: a layer takes in an activation from further down, with the limits that stand there.
         NodeProto[] constantNodes = [.. Graph.Float.Graph.Nodes.Where(n => n.Is("Constant"))];
@@ -147,6 +149,17 @@ public abstract class QuantizedExporter
             int[] shape = Graph.Float.Graph.Constant(last.Input[constant])!.Shape();
             last.Input[constant] = AddWeight(last.Input[constant], integers, shape, shape.Length - 1);
             Written.Add(last);
+        }
+        if (planned.Chain.Count > 0)
+        {
+            string variable = planned.Inputs.Single(), dequantized = copy.Input[planned.Operator.ActivationInputs(planned.Node)[0]];
+            foreach (NodeProto part in planned.Chain)
+            {
+                last = copies[part];
+                for (int i = 0; i < last.Input.Count; i++)
+                    last.Input[i] = last.Input[i] == variable ? dequantized : last.Input[i];
+                Written.Add(last);
+            }
         }
         foreach (int k in planned.Operator.QuantizedOutputs(planned.Node))
         {

@@ -11,6 +11,8 @@ public abstract class TableOperator : QuantOperator
     /// <summary>The function in float32.</summary>
     protected abstract Func<float, float> Function(NodeProto node);
 
+    internal Func<float, float> FunctionOf(NodeProto node) => Function(node);
+
     public override Int8Step? CreateStep(StepContext context)
     {
         QuantizedTable table = new(context.Inputs[0], context.Output, Function(context.Context.Node), context.OnnxRule);

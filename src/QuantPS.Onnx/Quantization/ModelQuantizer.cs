@@ -24,9 +24,12 @@ public static class ModelQuantizer
     /// name. LayerNotFound, InvalidArgument: options that do not fit the model.</exception>
     public static QuantizedGraph Quantize(CalibrationData calibration, bool compat = false, QuantizeOptions? options = null)
     {
-        QConfig config = (options ?? new()).Apply(calibration.QConfig);
-        QuantizationPlan plan = options is null ? calibration.Plan : new QuantizationPlan(calibration.Plan, config, options);
         options ??= new();
+        QConfig config = options.Apply(calibration.QConfig);
+        QuantizationPlan plan = new(calibration.Plan, config, options);
+        CalibrationData equalized = ChannelEqualization.Apply(calibration, config, options, plan);
+        if (!ReferenceEquals(equalized, calibration))
+            (calibration, plan) = (equalized, new QuantizationPlan(equalized.Plan, config, options));
         TensorOverrides.Check(options.Tensors, plan, config);
         options = TensorOverrides.WithGiven(options, calibration.Given, plan);
         ParameterRules rules = new(config.Backend, options.MinimumRealRange);
@@ -71,6 +74,7 @@ public static class ModelQuantizer
         {
             DType = spec.DType,
             Scheme = spec.Scheme,
+            ReduceRange = observer.Spec.ReduceRange && !plan.FeedsTables(value),
             QuantMin = spec.QuantMin,
             QuantMax = spec.QuantMax,
         }, rules);

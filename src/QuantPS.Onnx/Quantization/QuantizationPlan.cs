@@ -28,6 +28,9 @@ public sealed record PlannedNode
     /// <summary>The Add of a constant that became the node's bias.</summary>
     public NodeProto? BiasAdd { get; init; }
 
+    /// <summary>Element-wise nodes behind it that are computed with it, in running order (<see cref="ElementwiseChain"/>).</summary>
+    public IReadOnlyList<NodeProto> Chain { get; init; } = [];
+
     /// <summary>Its integers end in it: what leaves is float.</summary>
     public bool HasFloatOutput { get; init; }
 
@@ -39,10 +42,10 @@ public sealed record PlannedNode
     public string Name => GraphIndex.DisplayName(Node);
 
     /// <summary>"Conv", "Conv+Relu", ...</summary>
-    public string OpType => FusedActivation is null ? Node.OpType : $"{Node.OpType}+{FusedActivation.OpType}";
+    public string OpType => string.Join('+', new[] { Node, FusedActivation }.Concat(Chain).OfType<NodeProto>().Select(n => n.OpType));
 
     /// <summary>The value that leaves, behind a fused bias and activation; the first one where there are several.</summary>
-    public string Output => (FusedActivation ?? BiasAdd ?? Node).Output[0];
+    public string Output => (Chain.LastOrDefault() ?? FusedActivation ?? BiasAdd ?? Node).Output[0];
 
     /// <summary>The values that leave quantized; empty for a float node.</summary>
     public IEnumerable<string> Outputs => HasFloatOutput ? [] : Operator?.QuantizedOutputs(Node).Select(i => i == 0 ? Output : Node.Output[i]) ?? [];
@@ -51,7 +54,7 @@ public sealed record PlannedNode
     public IEnumerable<string> Inputs => Operator?.ActivationInputs(Node).Select(i => Node.Input[i]) ?? [];
 
     /// <summary>The nodes of the float graph that it stands for.</summary>
-    internal IEnumerable<NodeProto> Parts => new[] { Node, BiasAdd, FusedActivation }.OfType<NodeProto>();
+    internal IEnumerable<NodeProto> Parts => new[] { Node, BiasAdd, FusedActivation }.OfType<NodeProto>().Concat(Chain);
 }
 
 /// <summary>Which nodes of a float graph can run in int8, and which values have to be observed for that. Needs no data.</summary>
@@ -66,6 +69,7 @@ public sealed class QuantizationPlan
     private readonly QuantizeOptions options;
     private readonly QuantizationPlan? calibrated;
     private readonly IReadOnlySet<string>? known;
+    private HashSet<NodeProto>? chained;
 
     /// <param name="model">The float model, after the passes.</param>
     /// <param name="config">Which layers stay float, and which have observers of their own; none without.</param>
@@ -134,7 +138,7 @@ public sealed class QuantizationPlan
                 bool forced = config is { ForceQuantize: true } && inputs.Length > 0 && op!.SharesInputQParams(ContextOf(node));
                 reason = !forced && inputs.FirstOrDefault(v => !quantized.Contains(v)) is string floating ? $"its input '{floating}' is float"
                     : inputs.Length == 0 && !op!.IsWorthwhile(ContextOf(node)) ? "its inputs are constants" : null;
-                planned = reason is null ? Fuse(planned, reasons, forms) : planned;
+                planned = reason is null ? Chained(planned, forms) ?? Fuse(planned, reasons, forms) : planned;
                 reason ??= WhyUnobserved(planned);
             }
             if (reason is not null)
@@ -149,7 +153,7 @@ public sealed class QuantizationPlan
             foreach (string output in planned.Outputs)
             {
                 quantized.Add(output);
-                if (op!.SharesInputQParams(ContextOf(node)))
+                if (planned.Operator!.SharesInputQParams(ContextOf(node)))
                     roots[output] = roots[planned.Inputs.First()];
                 else
                     Observe(output, planned);
@@ -212,6 +216,34 @@ public sealed class QuantizationPlan
     /// <summary>The value whose statistics a value has: its own, or those of what it was moved from; null when it was not
     /// observed.</summary>
     internal string? StatisticsOf(string value) => calibrated is null ? value : calibrated.Root(value);
+
+    /// <summary>The node with the element-wise ones behind it; null without such. Only for statistics at hand: a calibration watches every value, so that
+    /// the options can be chosen after it.</summary>
+    private PlannedNode? Chained(PlannedNode planned, Dictionary<NodeProto, QuantOperator> forms)
+    {
+        if (calibrated is null || !options.FusesChains(config))
+            return null;
+        QConfig? own = config?.For(planned.Name);
+        ElementwiseChain? chain = ElementwiseChain.Find(Model.Graph, Types, planned.Node, n => IsFree(n) ? forms.GetValueOrDefault(n) : null);
+        return chain is null ? null : planned with { Operator = chain, Chain = [.. chain.Nodes.Skip(1)] };
+
+        // What the user said of one of the nodes, or of a value between, holds for that one alone.
+        bool IsFree(NodeProto node) => config?.For(GraphIndex.DisplayName(node)) == own && OptionPatterns.Match(options.FloatOutputs, node.OpType) is null
+            && (ReferenceEquals(node, planned.Node) || !node.Input.Any(options.Tensors.ContainsKey));
+    }
+
+    /// <summary>True for a value that nothing but tables of element-wise chains takes: the bit that is to keep sums of products within 16 bits is of no
+    /// use there.</summary>
+    internal bool FeedsTables(string value)
+    {
+        if (chained is null)
+        {
+            chained = new(ReferenceEqualityComparer.Instance);
+            foreach (PlannedNode node in Nodes.Where(n => n.Chain.Count > 0))
+                chained.UnionWith(node.Parts);
+        }
+        return chained.Count > 0 && !Model.Graph.IsOutput(value) && Model.Graph.Consumers(value) is { Count: > 0 } users && users.All(chained.Contains);
+    }
 
     /// <summary>Takes in the bias and the Relu or Clip that follow.</summary>
     private PlannedNode Fuse(PlannedNode planned, Dictionary<NodeProto, string?> reasons, Dictionary<NodeProto, QuantOperator> forms)

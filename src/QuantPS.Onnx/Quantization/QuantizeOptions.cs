@@ -76,6 +76,18 @@ public sealed record QuantizeOptions
     /// <summary>Bodies of If, Loop and Scan too (EnableSubgraph); dynamic quantization only.</summary>
     public bool Subgraphs { get; init; }
 
+    /// <summary>Element-wise nodes one behind the other in one go, with nothing rounded between (<see cref="Operators.ElementwiseChain"/>); null where the
+    /// engine is not ONNX Runtime's tool, which quantizes every value.</summary>
+    public bool? FuseElementwise { get; init; }
+
+    /// <summary>Channels of a value brought to like ranges (<see cref="ChannelEqualization"/>), where element-wise nodes are fused; null in models that
+    /// have such.</summary>
+    public bool? EqualizeChannels { get; init; }
+
+    internal bool Equalizes(QConfig config) => (EqualizeChannels ?? true) && FusesChains(config);
+
+    internal bool FusesChains(QConfig? config) => FuseElementwise ?? config?.Backend != EngineKind.OnnxRuntime;
+
     /// <summary>The configuration with these options.</summary>
     internal QConfig Apply(QConfig config)
     {

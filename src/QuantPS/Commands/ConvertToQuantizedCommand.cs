@@ -185,6 +185,16 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [Parameter(ParameterSetName = CalibrationSet)]
     public SwitchParameter ContribOperator { get; set; }
 
+    /// <summary>Element-wise nodes one behind the other are one table, with nothing rounded between: HardSwish, times a constant, plus a constant. The
+    /// default; -FuseElementwise:$false quantizes every value, as the backend onnxruntime does unless told otherwise.</summary>
+    [Parameter(ParameterSetName = CalibrationSet)]
+    public SwitchParameter FuseElementwise { get; set; }
+
+    /// <summary>Brings the channels between convolutions and element-wise functions to like ranges, by factors in weights and tables. The default in
+    /// models where element-wise nodes are fused; -EqualizeChannels:$false leaves them as they are.</summary>
+    [Parameter(ParameterSetName = CalibrationSet)]
+    public SwitchParameter EqualizeChannels { get; set; }
+
     /// <summary>Reproduces the real engines' defects too: of the layers' kernels, and what quantize makes of NaN and values beyond
     /// int32.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]

@@ -37,6 +37,8 @@ internal static class QuantizeOptionsReader
         [nameof(ConvertToQuantizedCommand.WeightPair)] = (o, v) => o with { PairedWeights = On(v) },
         [nameof(ConvertToQuantizedCommand.NoWeightAdjustment)] = (o, v) => o with { AdjustWeightScale = !On(v) },
         [nameof(ConvertToQuantizedCommand.ContribOperator)] = (o, v) => o with { ContribOperators = On(v) },
+        [nameof(ConvertToQuantizedCommand.FuseElementwise)] = (o, v) => o with { FuseElementwise = On(v) },
+        [nameof(ConvertToQuantizedCommand.EqualizeChannels)] = (o, v) => o with { EqualizeChannels = On(v) },
         [nameof(ConvertToQuantizedCommand.Subgraph)] = (o, v) => o with { Subgraphs = On(v) },
     };
 

@@ -44,78 +44,125 @@ public class OcrTests
         }
     }
 
-    /// <summary>The prepared model reads the same strings as the file does. The int8 one comes close: ours and ONNX Runtime's run of it alike.</summary>
-    /// <remarks>Strokes are no font, so that many characters are near ties, which fall by any rounding.</remarks>
+    /// <summary>What is rendered is text: the recognizer reads it.</summary>
     [Fact]
-    public void RecognitionReadsTheSameWhenPrepared()
+    public void TheFloatModelReadsTheLines()
     {
-        (OnnxModel model, QuantizedGraph graph, OnnxModel export) = Quantize(Recognition, Enumerable.Range(0, 40).Select(i => TextImage.Line(Random(i, 4 + i % 9), i)));
-        using OnnxRuntimeSession real = new(model), prepared = new(graph.Float), exported = new(export);
-        using Int8Plan plan = new(graph);
-        string[] keys = [.. File.ReadAllText(Path.Combine(Folder!, "ppocr_keys_v1.txt")).Split('\n').Select(k => k.TrimEnd('\r'))];
-        const int Lines = 50;
-        int same = 0, ours = 0, theirs = 0;
-        double cosine = 0;
-        for (int i = 0; i < Lines; i++)
+        using OnnxRuntimeSession real = new(Load(Recognition));
+        int wrong = 0, characters = 0;
+        foreach (int seed in TestLines)
         {
-            Tensor x = TextImage.Line(Random(1000 + i, 5 + i % 7), 1000 + i), y = real.Run(x).Values.Single(), int8 = plan.Run(x).Outputs.Values.Single();
-            string expected = Read(y, keys);
-            Assert.True(expected.Length > 2, expected);
-            same += Read(prepared.Run(x).Values.Single(), keys) == expected ? 1 : 0;
-            ours += Read(int8, keys) == expected ? 1 : 0;
-            theirs += Read(exported.Run(x).Values.Single(), keys) == expected ? 1 : 0;
-            cosine += Cosine(y.ToArray(), int8.ToArray()) / Lines;
+            string text = TextImage.Text(seed);
+            wrong += Edits(text, Read(real.Run(TextImage.Line(text, seed)).Values.Single()));
+            characters += text.Length;
         }
-        Write($"of {Lines} lines as the float model: prepared {same}, int8 in our runtime {ours}, in ONNX Runtime {theirs}; cosine of int8 {cosine:F4}");
-        Assert.Equal(Lines, same);
-        Assert.InRange(cosine, 0.9, 1);
-        Assert.InRange(Math.Abs(ours - theirs), 0, Lines / 10);
+        Write($"{wrong} of {characters} characters wrong");
+        Assert.InRange(wrong, 0, characters / 50);
+    }
+
+    /// <summary>The prepared model reads the same strings as the file does, and so does the int8 one, in our runtime and in ONNX Runtime, on at least
+    /// 95 % of the lines.</summary>
+    /// <remarks>98 % is wanted and not reached reliably: int8 reads 98 % of these lines, which the rules were developed on, but 96 to 97 % of 400 others
+    /// (docs/ACCURACY.md).</remarks>
+    [Theory]
+    [InlineData("x86", 0.95)]
+    [InlineData("onednn", 0.95)]
+    public void RecognitionReadsTheSame(string preset, double share)
+    {
+        (OnnxModel model, QuantizedGraph graph, OnnxModel export) = Quantize(Recognition, CalibrationLines, preset);
+        using OnnxRuntimeSession real = new(model), prepared = new(graph.Calibration.Model), exported = new(export);
+        using Int8Plan plan = new(graph);
+        int same = 0, ours = 0, theirs = 0, lines = 0;
+        foreach (int seed in TestLines)
+        {
+            Tensor x = TextImage.Line(TextImage.Text(seed), seed);
+            string expected = Read(real.Run(x).Values.Single());
+            same += Read(prepared.Run(x).Values.Single()) == expected ? 1 : 0;
+            ours += Read(plan.Run(x).Outputs.Values.Single()) == expected ? 1 : 0;
+            theirs += Read(exported.Run(x).Values.Single()) == expected ? 1 : 0;
+            lines++;
+        }
+        Write($"of {lines} lines as the float model: prepared {same}, int8 in our runtime {ours}, in ONNX Runtime {theirs}");
+        Assert.Equal(lines, same);
+        Assert.InRange(ours, share * lines, lines);
+        Assert.InRange(theirs, share * lines, lines);
+    }
+
+    /// <summary>Lines cut with wide margins: whether a margin is a space is a near tie for the float model too, and falls by any rounding; so the ends
+    /// are not compared.</summary>
+    /// <remarks>With them, int8 agrees on about three lines of four: no bar is set for these.</remarks>
+    [Theory]
+    [InlineData("x86")]
+    [InlineData("onednn")]
+    public void RecognitionReadsTheSameBetweenWideMargins(string preset)
+    {
+        (OnnxModel model, QuantizedGraph graph, _) = Quantize(Recognition, CalibrationLines, preset);
+        using OnnxRuntimeSession real = new(model);
+        using Int8Plan plan = new(graph);
+        int ours = 0, whole = 0, lines = 0;
+        foreach (int seed in TestLines.Where(s => s % 2 == 0))
+        {
+            Tensor x = TextImage.Line(TextImage.Text(seed), seed, loose: true);
+            string expected = Read(real.Run(x).Values.Single()), read = Read(plan.Run(x).Outputs.Values.Single());
+            ours += read.Trim() == expected.Trim() ? 1 : 0;
+            whole += read == expected ? 1 : 0;
+            lines++;
+        }
+        Write($"of {lines} lines as the float model: {ours}, with the margins {whole}");
+        Assert.InRange(ours, 0.95 * lines, lines);
     }
 
     /// <summary>Float and int8 find the text at the same places.</summary>
-    [Fact]
-    public void DetectionFindsTheSame()
+    [Theory]
+    [InlineData("x86")]
+    [InlineData("onednn")]
+    public void DetectionFindsTheSame(string preset)
     {
-        (OnnxModel model, QuantizedGraph graph, OnnxModel export) = Quantize(Detection, Enumerable.Range(0, 12).Select(i => Page(i)));
+        (OnnxModel model, QuantizedGraph graph, OnnxModel export) = Quantize(Detection, Enumerable.Range(0, 12).Select(Page), preset);
         using OnnxRuntimeSession real = new(model), exported = new(export);
         using Int8Plan plan = new(graph);
-        for (int i = 100; i < 104; i++)
+        for (int i = 100; i < 106; i++)
         {
             Tensor x = Page(i);
             float[] expected = real.Run(x).Values.Single().ToArray(), ours = plan.Run(x).Outputs.Values.Single().ToArray();
             double overlap = Overlap(expected, ours), theirs = Overlap(expected, exported.Run(x).Values.Single().ToArray());
             Write($"text on {expected.Count(p => p > 0.3f)} of {expected.Length} pixels; overlap with float: ours {overlap:F3}, ONNX Runtime {theirs:F3}");
-            Assert.InRange(overlap, 0.85, 1);
-            Assert.InRange(theirs, 0.85, 1);
+            Assert.InRange(overlap, 0.95, 1);
+            Assert.InRange(theirs, 0.95, 1);
         }
     }
 
     /// <summary>Float and int8 say the same of lines the right way up and upside down.</summary>
-    [Fact]
-    public void DirectionSaysTheSame()
+    [Theory]
+    [InlineData("x86")]
+    [InlineData("onednn")]
+    public void DirectionSaysTheSame(string preset)
     {
-        Tensor Line(int seed) => Turned(Fitted(TextImage.Line(Random(seed, 5), seed), 192), seed % 2 == 1);
-        (OnnxModel model, QuantizedGraph graph, OnnxModel export) = Quantize(Direction, Enumerable.Range(0, 32).Select(Line));
+        Tensor Line(int seed) => Turned(Fitted(TextImage.Line(TextImage.Text(seed), seed), 192), seed % 2 == 1);
+        (OnnxModel model, QuantizedGraph graph, OnnxModel export) = Quantize(Direction, Enumerable.Range(0, 32).Select(Line), preset);
         using OnnxRuntimeSession real = new(model), exported = new(export);
         using Int8Plan plan = new(graph);
-        int same = 0;
-        for (int i = 0; i < 40; i++)
+        int ours = 0, theirs = 0, right = 0;
+        for (int i = 500; i < 540; i++)
         {
-            Tensor x = Line(500 + i);
-            int expected = Best(real.Run(x)), theirs = Best(exported.Run(x));
-            same += expected == Best(plan.Run(x).Outputs) && expected == theirs ? 1 : 0;
+            Tensor x = Line(i);
+            int expected = Best(real.Run(x));
+            right += expected == i % 2 ? 1 : 0;
+            ours += expected == Best(plan.Run(x).Outputs) ? 1 : 0;
+            theirs += expected == Best(exported.Run(x)) ? 1 : 0;
         }
-        Write($"the same for {same} of 40 lines");
-        Assert.InRange(same, 39, 40);
+        Write($"float is right on {right} of 40 lines; the same in our runtime {ours}, in ONNX Runtime {theirs}");
+        Assert.InRange(right, 36, 40);
+        Assert.InRange(ours, 39, 40);
+        Assert.InRange(theirs, 39, 40);
 
         static int Best(IReadOnlyDictionary<string, Tensor> outputs) => outputs.Values.Single().ToArray() is [float a, float b] ? a > b ? 0 : 1 : -1;
     }
 
-    private static (OnnxModel Model, QuantizedGraph Graph, OnnxModel Export) Quantize(string name, IEnumerable<Tensor> images)
+    private static (OnnxModel Model, QuantizedGraph Graph, OnnxModel Export) Quantize(string name, IEnumerable<Tensor> images, string preset)
     {
         OnnxModel model = Load(name);
-        // x86 would leave activations 7 bits.
-        using Calibrator calibrator = new(model, QConfigPresets.Get("onednn"));
+        using Calibrator calibrator = new(model, QConfigPresets.Get(preset));
         foreach (Tensor image in images)
             calibrator.Observe(image);
         QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish());
@@ -128,8 +175,9 @@ public class OcrTests
     }
 
     /// <summary>The greedy decoding of CTC: the best class at each step, repetitions once, the blank (class 0) not at all; a space is the last.</summary>
-    private static string Read(Tensor probabilities, string[] keys)
+    private static string Read(Tensor probabilities)
     {
+        string[] keys = Keys.Value;
         int steps = probabilities.Dims[1], classes = probabilities.Dims[2], last = 0;
         System.Text.StringBuilder text = new();
         for (int t = 0; t < steps; t++)
@@ -149,15 +197,31 @@ public class OcrTests
     private static double Overlap(float[] a, float[] b) =>
         (double)a.Zip(b).Count(p => p.First > 0.3f && p.Second > 0.3f) / a.Zip(b).Count(p => p.First > 0.3f || p.Second > 0.3f);
 
-    private static string Random(int seed, int length) => TextImage.Text(new Random(seed), length);
+    /// <summary>Levenshtein's distance.</summary>
+    private static int Edits(string a, string b)
+    {
+        int[] row = [.. Enumerable.Range(0, b.Length + 1)];
+        for (int i = 1; i <= a.Length; i++)
+        {
+            int diagonal = row[0]++;
+            for (int j = 1; j <= b.Length; j++)
+                (diagonal, row[j]) = (row[j], Math.Min(Math.Min(row[j], row[j - 1]) + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)));
+        }
+        return row[^1];
+    }
 
-    private static Tensor Page(int seed) => TextImage.Page([.. Enumerable.Range(0, 3).Select(l => Random(seed * 3 + l, 6 + (seed + l) % 6))], seed);
+    /// <summary>Lines that the tests read; none of them is calibrated with.</summary>
+    private static IEnumerable<int> TestLines => Enumerable.Range(1000, 200);
 
-    /// <summary>Cut, or filled up with paper, to a width.</summary>
+    private static IEnumerable<Tensor> CalibrationLines => Enumerable.Range(0, 48).Select(i => TextImage.Line(TextImage.Text(i), i));
+
+    private static Tensor Page(int seed) => TextImage.Page([.. Enumerable.Range(0, 4).Select(l => TextImage.Text(seed * 4 + l, 22))], seed);
+
+    /// <summary>Cut, or filled up with grey as PP-OCR does, to a width.</summary>
     private static Tensor Fitted(Tensor line, int width)
     {
         Tensor t = new(1, 3, line.Dims[2], width);
-        t.Span.Fill(0.9f);
+        t.Span.Fill(0);
         for (int row = 0; row < 3 * line.Dims[2]; row++)
             line.Span.Slice(row * line.Dims[3], Math.Min(width, line.Dims[3])).CopyTo(t.Span[(row * width)..]);
         return t;
@@ -171,8 +235,6 @@ public class OcrTests
         return image;
     }
 
-    private static double Cosine(float[] a, float[] b) => a.Zip(b).Sum(v => (double)v.First * v.Second) / Math.Sqrt(a.Sum(v => (double)v * v) * b.Sum(v => (double)v * v));
-
     private static void Write(string text) => TestContext.Current.TestOutputHelper?.WriteLine(text);
 
     private static int[][] ShapesFor(string name) => name switch
@@ -181,6 +243,9 @@ public class OcrTests
         Recognition => [[1, 3, 48, 160], [2, 3, 48, 64]],
         _ => [[1, 3, 48, 192], [3, 3, 48, 192]],
     };
+
+    private static readonly Lazy<string[]> Keys = new(() =>
+        [.. File.ReadAllText(Path.Combine(Folder!, "ppocr_keys_v1.txt")).Split('\n').Select(k => k.TrimEnd('\r'))]);
 
     private static string? Folder => Environment.GetEnvironmentVariable("QUANTPS_OCR_MODELS");
 

@@ -1,0 +1,81 @@
+using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
+using QuantPS.Engine.Kernels.Selection;
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
+
+namespace QuantPS.Engine.Layers;
+
+/// <summary>A function of one variable per channel (dimension 1) on 8-bit integers, by a table of 256 entries each:
+/// quantize(f(channel, dequantize(q))). Exact by construction.</summary>
+public sealed class QuantizedChannelTable
+{
+    /// <summary>Bytes that are worth a thread of their own.</summary>
+    private const int Least = 32 * 1024;
+
+    private readonly byte[] tables;
+    private readonly int channels;
+
+    /// <param name="input">8-bit parameters of the input.</param>
+    /// <param name="output">8-bit parameters of the output.</param>
+    /// <param name="channels">Number of channels.</param>
+    /// <param name="function">Channel and float32 to float32.</param>
+    /// <param name="onnxRule">Quantize by division, as ONNX does.</param>
+    public QuantizedChannelTable(QParams input, QParams output, int channels, Func<int, float, float> function, bool onnxRule = false)
+    {
+        this.channels = channels;
+        OutputQParams = output;
+        tables = new byte[channels * 256];
+        float[] real = QuantizedAdd.DequantizeTable(input);
+        (int low, int high) = output.DType.Range();
+        float scale = output.Scales[0];
+        for (int i = 0; i < tables.Length; i++)
+        {
+            float v = function(i >> 8, real[i & 255]);
+            tables[i] = unchecked((byte)(onnxRule
+                ? Quantizer.QuantizeOnnx(v, scale, output.ZeroPoints[0], low, high)
+                : Quantizer.QuantizeTorch(v, 1f / scale, output.ZeroPoints[0], low, high)));
+        }
+    }
+
+    public QParams OutputQParams { get; }
+
+    /// <param name="x">[N, channels, ...]</param>
+    /// <param name="inPlace">Write over it: nobody needs it any more.</param>
+    /// <exception cref="QuantException">ShapeMismatch: another number of channels.</exception>
+    public QuantizedTensor Run(QuantizedTensor x, bool inPlace = false)
+    {
+        if (x.Rank < 2 || x.Dims[1] != channels)
+            throw new QuantException(ErrorIds.ShapeMismatch, $"A table for {channels} channels cannot take the shape [{TensorShape.Format(x.Dims)}].", x);
+        bool isLast = x.TryGetChannelsLast(out Memory<byte> bytes);
+        bytes = isLast ? bytes : x.Memory;
+        KernelLayout layout = isLast ? KernelLayout.ChannelsLast : KernelLayout.Contiguous;
+        Memory<byte> output = bytes;
+        QuantizedTensor y = inPlace ? new QuantizedTensor(x.Shape, bytes, OutputQParams, layout) { Source = x.Source } : OperatorChecks.NewTensor(x.Shape, OutputQParams, x, layout, out output);
+        if (x.Length == 0)
+            return y;
+        int row = isLast ? channels : x.Length / x.Dims[0] / channels;
+        KernelThreads.Split(x.Length / row, Math.Max(1, Least / row), new Work(bytes, output, tables, channels, row, isLast, KernelSelector.UsesVectors));
+        return y;
+    }
+
+    private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, byte[] tables, int channels, int row, bool isLast, bool vectors) : IKernelWork
+    {
+        /// <summary>Rows are pixels with all their channels, or the plane of a channel.</summary>
+        public void Run(int from, int to)
+        {
+            for (int r = from; r < to; r++)
+            {
+                ReadOnlySpan<byte> source = x.Span.Slice(r * row, row);
+                Span<byte> target = y.Span.Slice(r * row, row);
+                if (!isLast)
+                {
+                    TableKernel.Run(source, target, tables.AsSpan(r % channels * 256, 256), vectors);
+                    continue;
+                }
+                for (int c = 0; c < source.Length; c++)
+                    target[c] = tables[(c << 8) + source[c]];
+            }
+        }
+    }
+}
