@@ -19,7 +19,7 @@ namespace QuantPS.Benchmarks;
 /// <summary>Whole networks in int8: our runtime on the exported file, and on the quantized model that it was exported from, against ONNX Runtime on the
 /// same file. Same process, interleaved, medians.</summary>
 /// <remarks>--shape NETWORK,BATCH with resnet50, mobilenetv2, or an ONNX file with one image input, whose height and width follow where the file leaves them open;
-/// --profile 1 shows each step's share.</remarks>
+/// --preset NAME is the configuration (onnxruntime), --profile 1 shows each step's share.</remarks>
 internal static class NetworkBenchmark
 {
     private static readonly string[] Shapes = ["resnet50,1", "resnet50,8", "mobilenetv2,1", "mobilenetv2,8",
@@ -30,9 +30,8 @@ internal static class NetworkBenchmark
 
     public static int Run(string[] args)
     {
-        int profile = Array.IndexOf(args, "--profile");
-        if (profile >= 0)
-            args = [.. args[..profile], .. args[(profile + 2)..]];
+        string preset = Take(ref args, "--preset") ?? "onnxruntime";
+        bool profile = Take(ref args, "--profile") is not null;
         BenchmarkOptions options = BenchmarkOptions.Parse("network", args, "NETWORK,BATCH[,HEIGHT,WIDTH]");
         Console.WriteLine("network                  batch threads     file us    model us      ort us   ratio (file)  (model)  outputs that differ");
         List<Row> rows = [];
@@ -44,7 +43,7 @@ internal static class NetworkBenchmark
             int[] numbers = [.. parts[1..].Select(n => int.Parse(n, CultureInfo.InvariantCulture))];
             OnnxModel real = Load(parts[0]);
             int[] dims = [.. ValueTypes.Infer(real).Inputs.Types[0].Dims], sizes = numbers.Length == 3 ? [numbers[0], dims[1], numbers[1], numbers[2]] : [numbers[0], .. dims[1..]];
-            using Calibrator calibrator = new(real, QConfigPresets.Get("onnxruntime"));
+            using Calibrator calibrator = new(real, QConfigPresets.Get(preset));
             for (int i = 0; i < 4; i++)
                 calibrator.Observe(Random(i, [1, .. sizes[1..]]));
             QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish());
@@ -52,7 +51,7 @@ internal static class NetworkBenchmark
             Tensor x = Random(100, sizes);
             foreach (int threads in options.Threads)
             {
-                if (profile >= 0)
+                if (profile)
                     Profile(file, x, threads);
                 Row r = Measure(Path.GetFileNameWithoutExtension(parts[0]), graph, file, x, threads);
                 rows.Add(r);
@@ -68,6 +67,16 @@ internal static class NetworkBenchmark
         if (options.Json is not null)
             File.WriteAllText(options.Json, JsonSerializer.Serialize(rows, new JsonSerializerOptions { WriteIndented = true }));
         return 0;
+    }
+
+    private static string? Take(ref string[] args, string option)
+    {
+        int at = Array.IndexOf(args, option);
+        if (at < 0 || at + 1 == args.Length)
+            return null;
+        string value = args[at + 1];
+        args = [.. args[..at], .. args[(at + 2)..]];
+        return value;
     }
 
     private static OnnxModel Load(string network) => network switch

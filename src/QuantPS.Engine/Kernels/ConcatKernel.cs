@@ -1,3 +1,7 @@
+using System.Buffers;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using QuantPS.Engine.Kernels.Selection;
 
 namespace QuantPS.Engine.Kernels;
@@ -6,6 +10,9 @@ namespace QuantPS.Engine.Kernels;
 public static class ConcatKernel
 {
     private const int Least = 64 * 1024;
+
+    // Stretches that a copy by the library costs more than the bytes do.
+    private const int Short = 256;
 
     /// <param name="x">[outer, length].</param>
     /// <param name="y">[outer, pitch], of which the bytes from <paramref name="start"/> on are filled.</param>
@@ -22,6 +29,11 @@ public static class ConcatKernel
     {
         if (x.Length != outer * length || y.Length != outer * pitch || start < 0 || start + length > pitch)
             throw new ArgumentException($"{x.Length} bytes as {outer} x {length} into {y.Length} as {outer} x {pitch}, from {start} on.");
+        if (split == length && length < Short && outer > 1)
+        {
+            RunShort(x, y, length, pitch, start, table);
+            return;
+        }
         if (outer == 1)
         {
             Part(x[..split], y.Slice(start, split), table);
@@ -29,6 +41,46 @@ public static class ConcatKernel
             return;
         }
         KernelThreads.Split(outer, Math.Max(1, Least / Math.Max(1, length)), new Work(x, y, length, pitch, start, table, split, tail, KernelSelector.UsesVectors));
+    }
+
+    /// <summary>Stretches of a few bytes, as the channels of pixels are: all through the table first, then copied.</summary>
+    private static void RunShort(ReadOnlyMemory<byte> x, Memory<byte> y, int length, int pitch, int start, byte[]? table)
+    {
+        byte[]? looked = null;
+        if (table is not null)
+        {
+            looked = ArrayPool<byte>.Shared.Rent(x.Length);
+            TableKernel.Run(x, looked.AsMemory(0, x.Length), table);
+            x = looked.AsMemory(0, x.Length);
+        }
+        KernelThreads.Split(x.Length / length, Math.Max(1, Least / length), new Rows(x, y, length, pitch, start));
+        if (looked is not null)
+            ArrayPool<byte>.Shared.Return(looked);
+    }
+
+    private readonly struct Rows(ReadOnlyMemory<byte> x, Memory<byte> y, int length, int pitch, int start) : IKernelWork
+    {
+        /// <summary>16 bytes at a time; the last 16 of a row may overlap those before, which are the same.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public void Run(int from, int to)
+        {
+            ReadOnlySpan<byte> source = x.Span.Slice(from * length, (to - from) * length);
+            Span<byte> target = y.Span[(from * pitch)..((to - 1) * pitch + start + length)];
+            ref byte p = ref MemoryMarshal.GetReference(source), q = ref Unsafe.Add(ref MemoryMarshal.GetReference(target), start);
+            for (int row = from; row < to; row++)
+            {
+                if (length < 16)
+                    Unsafe.CopyBlockUnaligned(ref q, ref p, (uint)length);
+                else
+                {
+                    for (int i = 0; i < length - 16; i += 16)
+                        Vector128.LoadUnsafe(ref p, (nuint)i).StoreUnsafe(ref q, (nuint)i);
+                    Vector128.LoadUnsafe(ref p, (nuint)(length - 16)).StoreUnsafe(ref q, (nuint)(length - 16));
+                }
+                p = ref Unsafe.Add(ref p, length);
+                q = ref Unsafe.Add(ref q, pitch);
+            }
+        }
     }
 
     private static void Part(ReadOnlyMemory<byte> x, Memory<byte> y, byte[]? table)

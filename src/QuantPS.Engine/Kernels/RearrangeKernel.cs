@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace QuantPS.Engine.Kernels;
 
 /// <summary>Elements of 8 bits in another order, on all threads: y[i, j, ...] = x[table 0 [i] + table 1 [j] + ...]. Transposing, slicing, picking, repeating,
@@ -67,6 +69,7 @@ internal static class RearrangeKernel
         public void Run(int from, int to) => Fill(x.Span, start, y.Span[(from * slab)..(to * slab)], dims, 0, from, to, dims.Length > 0 && Step(dims[^1]) == 1);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Fill(ReadOnlySpan<byte> x, int at, Span<byte> y, int[][] dims, int d, int from, int to, bool runs)
     {
         int[] table = dims[d];

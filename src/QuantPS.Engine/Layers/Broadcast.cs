@@ -39,6 +39,21 @@ internal sealed class Broadcast
     /// <summary>True where both operands have the result's shape: one stretch, all along.</summary>
     public bool IsPlain => dims.Count == 0 || dims is [(_, 1, 1)];
 
+    /// <summary>One operand has a value per channel, the other one per pixel and channel, channels last: for how many images, pixels and channels, and whether
+    /// it is the second that has few. Null for anything else.</summary>
+    public (int Images, int Pixels, int Channels, bool SecondIsRow)? RowsOfPixels()
+    {
+        if (dims is not [.., (int pixels, int stepA, int stepB), (int channels, 1, 1)] || dims.Count > 3)
+            return null;
+        bool second = (stepA, stepB) == (channels, 0);
+        if (!second && (stepA, stepB) != (0, channels))
+            return null;
+        if (dims.Count == 2)
+            return (1, pixels, channels, second);
+        (int images, int imageA, int imageB) = dims[0];
+        return (imageA, imageB) == (second ? (pixels * channels, channels) : (channels, pixels * channels)) ? (images, pixels, channels, second) : null;
+    }
+
     /// <summary>Calls run(output start, a start, b start, length, a step, b step) for the innermost stretches [first, end); steps are 0 or 1.</summary>
     public void ForEachRun(int first, int end, Action<int, int, int, int, int, int> run)
     {

@@ -18,7 +18,7 @@ public sealed class ActivationPool
     private readonly HashSet<int> wanted = [];
 
     /// <summary>Memory for that many bytes, on a 64-byte boundary if it is much, with anything in it.</summary>
-    internal static Memory<byte> Allocate(int bytes) => bytes >= LeastBytes && current is { } pool ? pool.Take(bytes) : new AlignedBuffer<byte>(bytes).Memory;
+    internal static Memory<byte> Allocate(int bytes) => bytes >= LeastBytes && current is { } pool ? pool.Take(bytes) : new AlignedBuffer<byte>(bytes, zeroed: false).Memory;
 
     /// <summary>Until the result is disposed, this thread's layers take memory from here.</summary>
     public Scope Use()
@@ -48,7 +48,7 @@ public sealed class ActivationPool
             free[bytes] = stack = [];
         if (stack.TryPop(out byte[]? array))
             return known[array];
-        Memory<byte> memory = new AlignedBuffer<byte>(bytes).Memory;
+        Memory<byte> memory = new AlignedBuffer<byte>(bytes, zeroed: false).Memory;
         MemoryMarshal.TryGetArray<byte>(memory, out ArraySegment<byte> segment);
         known.Add(segment.Array!, memory);
         return memory;

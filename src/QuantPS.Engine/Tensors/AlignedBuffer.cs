@@ -16,6 +16,12 @@ public sealed class AlignedBuffer<T> where T : unmanaged
 
     /// <summary>Allocates <paramref name="length"/> elements, all zero.</summary>
     public AlignedBuffer(int length)
+        : this(length, zeroed: true)
+    {
+    }
+
+    /// <summary>Allocates <paramref name="length"/> elements; with anything in them unless they are to be zero.</summary>
+    internal AlignedBuffer(int length, bool zeroed)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         Length = length;
@@ -25,7 +31,8 @@ public sealed class AlignedBuffer<T> where T : unmanaged
             array = new T[length];
             return;
         }
-        array = GC.AllocateArray<T>(checked(length + AlignmentBytes / size), pinned: true);
+        int count = checked(length + AlignmentBytes / size);
+        array = zeroed ? GC.AllocateArray<T>(count, pinned: true) : GC.AllocateUninitializedArray<T>(count, pinned: true);
         unsafe
         {
             nint address = (nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(array));

@@ -14,7 +14,32 @@ namespace QuantPS.Onnx.Runtime.Fusion;
 internal sealed class QdqUnits(UnitValues values)
 {
     /// <summary>The layer around a node; null when there is none.</summary>
-    public IntegerUnit? Find(NodeProto node) => OperatorRegistry.Find(node).Select(o => Find(node, o)).FirstOrDefault(u => u is not null);
+    public IntegerUnit? Find(NodeProto node) => FindChain(node) ?? OperatorRegistry.Find(node).Select(o => Find(node, o)).FirstOrDefault(u => u is not null);
+
+    /// <summary>Element-wise nodes one behind the other, with nothing rounded between: a table.</summary>
+    private IntegerUnit? FindChain(NodeProto node)
+    {
+        if (!node.Input.Any(i => Source(i) is not null) || ElementwiseChain.Find(values.Graph, values.Types, node, FormOf) is not { } chain
+            || Source(node.Input[chain.ActivationInputs(node)[0]]) is not { } source || QuantizeOf(chain.Nodes[^1]) is not var (quantize, output))
+            return null;
+        return new IntegerUnit
+        {
+            Context = new NodeContext(values.Graph, node, values.Types),
+            Operator = chain,
+            Nodes = [.. chain.Nodes, quantize],
+            Inputs = [source],
+            Output = (quantize.Output[0], output),
+        };
+
+        QuantOperator? FormOf(NodeProto n) =>
+            OperatorRegistry.Find(n).FirstOrDefault(o => o.WhyFloat(new NodeContext(values.Graph, n, values.Types)) is null);
+    }
+
+    /// <summary>The QuantizeLinear that alone takes a node's result, and its parameters.</summary>
+    private (NodeProto Node, QParams QParams)? QuantizeOf(NodeProto last) =>
+        values.Graph.OnlyConsumer(last.Output[0]) is NodeProto quantize && IsPair(quantize, "QuantizeLinear") && GraphIndex.Input(quantize, 0) == last.Output[0]
+        && values.Parameters(UnitValues.EightBit(values.TypeOf(quantize.Output[0])), quantize.Input[1], GraphIndex.Input(quantize, 2)) is QParams output
+            ? (quantize, output) : null;
 
     private IntegerUnit? Find(NodeProto node, QuantOperator op)
     {
@@ -53,8 +78,7 @@ internal sealed class QdqUnits(UnitValues values)
             nodes.Add(activation = last = next);
             range = limited;
         }
-        if (values.Graph.OnlyConsumer(last.Output[0]) is not NodeProto quantize || !IsPair(quantize, "QuantizeLinear") || GraphIndex.Input(quantize, 0) != last.Output[0]
-            || values.Parameters(UnitValues.EightBit(values.TypeOf(quantize.Output[0])), quantize.Input[1], GraphIndex.Input(quantize, 2)) is not QParams output)
+        if (QuantizeOf(last) is not var (quantize, output))
             return null;
         nodes.Add(quantize);
         return new IntegerUnit

@@ -97,6 +97,29 @@ public class FusionTests
         Assert.InRange(different, 0, all / 500);
     }
 
+    /// <summary>Element-wise nodes with nothing rounded between are one table, with constants per channel one a channel; against the file node by node.</summary>
+    [Fact]
+    public void ChainsAreTables()
+    {
+        OnnxModel model = Model(
+            [
+                Nodes.Create("QuantizeLinear", "q", ["x", "s", "z"], ["q"]),
+                Nodes.Create("DequantizeLinear", "d", ["q", "s", "z"], ["h"]),
+                Nodes.Create("Mul", "by", ["h", "each"], ["a"]),
+                Nodes.Create("HardSwish", "swish", ["a"], ["b"]),
+                Nodes.Create("Add", "plus", ["b", "each"], ["c"]),
+                Nodes.Create("QuantizeLinear", "q2", ["c", "t", "z"], ["y"]),
+            ],
+            [TensorProtos.Create("s", [0.05f], []), TensorProtos.Create("t", [0.07f], []), OneNode.Integers(DataType.Uint8, [], 60).Typed!.ToProto("z"),
+                TensorProtos.Create("each", [0.5f, 2f, -1.25f], [1, 3, 1, 1])], ["y"], DataType.Uint8);
+        using ModelPlan plan = new(model), single = new(model, fuse: false);
+        Assert.Equal(["QuantizeStep", "UnitStep"], plan.Steps.Select(s => s.GetType().Name));
+        Tensor x = TestModels.Random(3, 2, 3, 9, 7);
+        QuantizedTensor expected = (QuantizedTensor)single.Run(x)["y"], actual = (QuantizedTensor)plan.Run(x)["y"];
+        Assert.True(expected.IntRepr().Cast<byte>().Distinct().Count() > 20);
+        Assert.Equal(expected.IntRepr(), actual.IntRepr());
+    }
+
     /// <summary>What looks like a layer and is none: the value between is needed elsewhere, is an output, or has computed parameters.</summary>
     [Theory]
     [InlineData("elsewhere")]
