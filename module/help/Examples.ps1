@@ -51,6 +51,8 @@
     'Get-QLayer' = @(
         @{ Code = '$q | Get-QLayer | Where-Object Op -like Conv* | Sort-Object BiasHeadroom | Select-Object -First 3'
            Text = 'The three convolutions whose bias comes closest to the end of int32.' }
+        @{ Code = 'Import-QModel ./int8.onnx | Get-QLayer | Where-Object Kernel -eq "ONNX Runtime"'
+           Text = 'What of a file that came quantized our int8 runtime leaves to ONNX Runtime.' }
     )
     'Import-Calibration' = @(
         @{ Code = '$q = Import-Calibration ./resnet8.calib.json.gz -Model (Import-QModel ./resnet8.onnx) | ConvertTo-Quantized'

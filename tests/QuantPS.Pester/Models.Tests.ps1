@@ -71,6 +71,22 @@ Describe 'Quantizing <Name> with preset <Preset>' -ForEach @(
         }
     }
 
+    It 'is made of layers again when it is read from a file, in either form' {
+        foreach ($format in 'QDQ', 'QOperator') {
+            $file = "$TestDrive/$Name-$format.onnx"
+            $q | Export-QModel -Path $file -Format $format
+            $rows = @(Import-QModel $file | Get-QLayer)
+            @($rows | Where-Object { -not $_.IsQuantized }) | Should -HaveCount 0
+            $layers = @($rows | Where-Object { $null -ne $_.Layer })
+            $layers | Should -HaveCount @($q | Get-QLayer | Where-Object { $null -ne $_.Layer }).Count
+            $layers[0].Kernel | Should -Not -BeNullOrEmpty
+            $layers[0].InputScale | Should -Be (@($q | Get-QLayer)[0].InputScale)
+            $layers[0].WeightScale | Should -Be (@($q | Get-QLayer)[0].WeightScale)
+        }
+        @($q | Get-QLayer)[0].Kernel | Should -Be $layers[0].Kernel
+        @($net | Get-QLayer)[0].Kernel | Should -BeNullOrEmpty
+    }
+
     It 'loses little: our int8 runtime, and ONNX Runtime on the exported file' {
         $file = "$TestDrive/$Name.onnx"
         $q | Export-QModel -Path $file

@@ -29,7 +29,7 @@ public static class ConcatKernel
     {
         if (x.Length != outer * length || y.Length != outer * pitch || start < 0 || start + length > pitch)
             throw new ArgumentException($"{x.Length} bytes as {outer} x {length} into {y.Length} as {outer} x {pitch}, from {start} on.");
-        if (split == length && length < Short && outer > 1)
+        if (split == length && length is > 0 and < Short && outer > 1)
         {
             RunShort(x, y, length, pitch, start, table);
             return;

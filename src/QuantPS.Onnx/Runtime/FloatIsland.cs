@@ -10,6 +10,7 @@ namespace QuantPS.Onnx.Runtime;
 internal sealed class FloatIsland : PlanStep
 {
     private readonly OnnxRuntimeSession session;
+    private readonly (string Name, string OpType)[] nodes;
 
     /// <param name="model">The model that the nodes are from.</param>
     /// <param name="types">Types of its values.</param>
@@ -20,6 +21,7 @@ internal sealed class FloatIsland : PlanStep
     public FloatIsland(OnnxModel model, ValueTypes types, IReadOnlyList<NodeProto> nodes, Func<string, bool> isNeeded,
         Func<string, TensorProto?> constant, SessionSettings? settings)
     {
+        this.nodes = [.. nodes.Select(n => (GraphIndex.DisplayName(n), n.OpType))];
         HashSet<string> made = [.. nodes.SelectMany(n => n.Output).Where(o => o.Length > 0)];
         string[] taken = [.. nodes.SelectMany(GraphIndex.InputsOf).Distinct().Where(v => !made.Contains(v))];
         Inputs = [.. taken.Where(v => constant(v) is null && model.Graph.SparseConstant(v) is null)];
@@ -47,6 +49,8 @@ internal sealed class FloatIsland : PlanStep
         string where = $"{model.Name}, float part at {GraphIndex.DisplayName(nodes[0])}";
         session = new OnnxRuntimeSession(OnnxModel.FromProto(proto, where), settings: (settings ?? new()) with { Spin = false });
     }
+
+    public override IEnumerable<PlanLayer> Layers => nodes.Select(n => new PlanLayer(n.Name, n.OpType, () => "ONNX Runtime", IsInteger: false));
 
     public override IReadOnlyList<string> Inputs { get; }
 

@@ -90,6 +90,11 @@ public sealed class Int8Plan : IDisposable
         }
     }
 
+    /// <summary>What runs a node: the kernel of a layer with weights, "integers" for other operators of ours, "ONNX Runtime" for what is left to that, which
+    /// are float nodes and quantized ones without a kernel.</summary>
+    public static string KernelOf(QuantizedGraph graph, QuantizedNode node) => !node.IsQuantized || !QuantizedStep.HasKernel(graph, node) ? "ONNX Runtime"
+        : node.Layer?.KernelName ?? PlanLayer.Integers;
+
     public void Dispose() => every.Dispose();
 
     private List<PlanStep> Schedule(SessionSettings? settings)

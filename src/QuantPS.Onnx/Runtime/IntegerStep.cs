@@ -1,3 +1,4 @@
+using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 using QuantPS.Onnx.Operators.Integer;
 
@@ -7,6 +8,7 @@ namespace QuantPS.Onnx.Runtime;
 internal sealed class IntegerStep : PlanStep
 {
     private readonly IntegerKernel kernel;
+    private readonly string name, opType;
     private readonly GraphValue?[] constants;
     // Where a computed input is among the step's inputs, and a result among its outputs; -1 for any other.
     private readonly int[] computed, kept;
@@ -17,6 +19,7 @@ internal sealed class IntegerStep : PlanStep
     public IntegerStep(NodeProto node, IntegerKernel kernel, Func<string, GraphValue?> constant)
     {
         this.kernel = kernel;
+        (name, opType) = (GraphIndex.DisplayName(node), node.OpType);
         string[] names = [.. node.Input], results = [.. node.Output];
         constants = [.. names.Select(n => n.Length == 0 ? null : constant(n))];
         Inputs = [.. names.Where((n, i) => n.Length > 0 && constants[i] is null).Distinct()];
@@ -24,6 +27,8 @@ internal sealed class IntegerStep : PlanStep
         computed = [.. names.Select((n, i) => constants[i] is null && n.Length > 0 ? Array.IndexOf([.. Inputs], n) : -1)];
         kept = [.. results.Select(r => r.Length > 0 ? Array.IndexOf([.. Outputs], r) : -1)];
     }
+
+    public override IEnumerable<PlanLayer> Layers => [new PlanLayer(name, opType, () => PlanLayer.Integers, IsInteger: true)];
 
     public override IReadOnlyList<string> Inputs { get; }
 

@@ -51,6 +51,9 @@ public sealed class ModelPlan : IDisposable
     public static bool Suits(OnnxModel model) =>
         model.Graph.Nodes.Any(n => IntegerOperatorRegistry.Find(n) is not null || QLinearForm.Find(n) is not null);
 
+    /// <summary>The nodes as they are run, in running order; what became part of a layer is in that.</summary>
+    public IEnumerable<PlanLayer> Layers => steps.Steps.SelectMany(s => s.Layers);
+
     /// <summary>What it does, in running order.</summary>
     internal IEnumerable<PlanStep> Steps => steps.Steps;
 

@@ -20,6 +20,9 @@ internal abstract class PlanStep : IDisposable
     /// <summary>What it does, for people.</summary>
     public virtual string Description => $"{GetType().Name} -> {string.Join(", ", Outputs)}";
 
+    /// <summary>The nodes that it runs, each with what runs it; of a model that came quantized.</summary>
+    public virtual IEnumerable<PlanLayer> Layers => [];
+
     public virtual void Dispose()
     {
     }

@@ -28,10 +28,16 @@ internal sealed class QuantizedStep : LayerStep
     /// <summary>The step for a node: by a kernel of ours, or by the float operator.</summary>
     public static PlanStep Create(QuantizedGraph graph, QuantizedNode node, SessionSettings? settings)
     {
-        Int8Step? step = node.Layer is QuantizedWeightLayer layer ? StepOf(layer, node.Planned.Range, graph.OnnxRule)
-            : HasBytes(graph, node) ? node.Planned.Operator!.CreateStep(graph.StepContextOf(node.Planned)) : null;
+        Int8Step? step = StepOf(graph, node);
         return step is null ? new DequantizedStep(graph, node, settings) : new QuantizedStep(graph, node, step);
     }
+
+    /// <summary>Whether a quantized node runs on a kernel of ours.</summary>
+    public static bool HasKernel(QuantizedGraph graph, QuantizedNode node) => StepOf(graph, node) is not null;
+
+    private static Int8Step? StepOf(QuantizedGraph graph, QuantizedNode node) => node.Layer is QuantizedWeightLayer layer
+        ? StepOf(layer, node.Planned.Range, graph.OnnxRule)
+        : HasBytes(graph, node) ? node.Planned.Operator!.CreateStep(graph.StepContextOf(node.Planned)) : null;
 
     public override QuantizedTensor Read(int operand, GraphValue value) => Integers(graph, value, names[operand], parameters[operand]);
 

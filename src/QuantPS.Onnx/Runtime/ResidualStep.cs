@@ -33,6 +33,9 @@ internal sealed class ResidualStep : PlanStep
 
     public override string Description => $"{conv.Description} + {add.Description}";
 
+    public override IEnumerable<PlanLayer> Layers =>
+        [.. conv.Layers, .. add.Layers.Select(l => l with { Kernel = () => $"with {conv.Layers.First().Name}" })];
+
     public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs) => Run(inputs, outputs, 0);
 
     public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs, uint spent) =>

@@ -6,6 +6,7 @@ using QuantPS.Engine.Observers;
 using QuantPS.Models;
 using QuantPS.Onnx.Calibration;
 using QuantPS.Onnx.Quantization;
+using QuantPS.Onnx.Runtime;
 
 namespace QuantPS.Commands;
 
@@ -36,6 +37,7 @@ public sealed class GetQLayerCommand : QuantCmdlet
         {
             QuantizedModel model => model.Graph.Nodes.Select(n => Row(model, n)),
             Calibration calibration => calibration.Data.Plan.Nodes.Select(n => Row(calibration.Name, calibration.Data, n)),
+            QModel model when ModelPlan.Suits(model.Onnx) => Rows(model),
             QModel model => new QuantizationPlan(Onnx.Passes.PassRegistry.Apply(model.Onnx)).Nodes.Select(n => Row(model.Name, null, n)),
             QuantizedWeightLayer layer => [new QLayer { Name = layer.Name, Op = layer is QuantizedConv ? "Conv" : "Gemm", Model = "", Layer = layer, IsQuantized = true, Input = layer.InputQParams, Output = layer.OutputQParams }],
             QLayer layer => [layer],
@@ -49,6 +51,25 @@ public sealed class GetQLayerCommand : QuantCmdlet
                 Guard(() => throw new QuantException(ErrorIds.LayerNotFound, $"There is no layer '{pattern}'. The layers: {string.Join(", ", layers.Select(l => l.Name))}.", pattern), pattern);
             WriteObject(matches, enumerateCollection: true);
         }
+    }
+
+    /// <summary>A file that came quantized: its layers, and what is left to ONNX Runtime.</summary>
+    private static IEnumerable<QLayer> Rows(QModel model)
+    {
+        using ModelPlan plan = new(model.Onnx);
+        return [.. plan.Layers.Select(l => new QLayer
+        {
+            Name = l.Name,
+            Op = l.OpType,
+            Model = model.Name,
+            Layer = l.Layer,
+            IsQuantized = l.IsInteger,
+            Reason = l.IsInteger ? null : "it runs on ONNX Runtime: no int8 kernel takes it, or its values are not 8-bit integers",
+            Input = l.Input,
+            Output = l.Output,
+            Weight = l.Layer?.Weight,
+            KernelOf = l.Kernel,
+        })];
     }
 
     private static QLayer Row(QuantizedModel model, QuantizedNode node)
@@ -70,6 +91,7 @@ public sealed class GetQLayerCommand : QuantCmdlet
             Max = row.Max,
             Histogram = row.Histogram,
             Observed = row.Observed,
+            KernelOf = () => Int8Plan.KernelOf(model.Graph, node),
         };
     }
 

@@ -10,6 +10,8 @@ namespace QuantPS.Models;
 /// <summary>One node of a model, made to be read, filtered and piped.</summary>
 public sealed class QLayer : ILayerSource
 {
+    private readonly Func<string?>? kernel;
+
     /// <summary>Name of the node.</summary>
     public required string Name { get; init; }
 
@@ -57,6 +59,12 @@ public sealed class QLayer : ILayerSource
 
     /// <summary>How many times the bias fits into int32, of the output channel where it is tightest; null without bias.</summary>
     public double? BiasHeadroom => Layer?.Bias is null ? null : Layer.BiasHeadroom.Min();
+
+    /// <summary>What runs it in our int8 runtime: the kernel of a layer with weights, "integers" for other operators of ours, "ONNX Runtime" for what is left to
+    /// that. Null before conversion.</summary>
+    public string? Kernel => kernel?.Invoke();
+
+    internal Func<string?>? KernelOf { init => kernel = value; }
 
     /// <summary>Smallest and largest value observed at the output.</summary>
     public float? Min { get; init; }

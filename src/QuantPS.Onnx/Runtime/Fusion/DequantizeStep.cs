@@ -7,6 +7,7 @@ namespace QuantPS.Onnx.Runtime.Fusion;
 /// <summary>DequantizeLinear of 8 bits with constant parameters per tensor: where float values leave the layers.</summary>
 internal sealed class DequantizeStep : PlanStep
 {
+    private readonly NodeProto node;
     private readonly QParams qparams;
 
     private DequantizeStep(NodeProto node, QParams qparams)
@@ -14,6 +15,7 @@ internal sealed class DequantizeStep : PlanStep
         this.qparams = qparams;
         Inputs = [node.Input[0]];
         Outputs = [node.Output[0]];
+        this.node = node;
         Description = $"DequantizeLinear {GraphIndex.DisplayName(node)}";
     }
 
@@ -22,6 +24,9 @@ internal sealed class DequantizeStep : PlanStep
     public override IReadOnlyList<string> Outputs { get; }
 
     public override string Description { get; }
+
+    public override IEnumerable<PlanLayer> Layers =>
+        [new PlanLayer(GraphIndex.DisplayName(node), node.OpType, () => PlanLayer.Integers, IsInteger: true) { Input = qparams }];
 
     /// <summary>The step for a node; null for any other DequantizeLinear.</summary>
     public static DequantizeStep? Create(NodeProto node, UnitValues values) => node.Is("DequantizeLinear") && node.GetInt("block_size", 0) == 0

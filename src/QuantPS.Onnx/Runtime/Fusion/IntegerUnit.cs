@@ -35,8 +35,9 @@ internal sealed record IntegerUnit
 
     public LayerBias Bias { get; init; }
 
-    /// <summary>"Conv", "Conv+Relu", ...</summary>
-    public string OpType => Activation is null ? Context.Node.OpType : $"{Context.Node.OpType}+{Activation.OpType}";
+    /// <summary>"Conv", "Conv+Relu", "Mul+HardSwish+Add", ...</summary>
+    public string OpType => Operator is ElementwiseChain chain ? string.Join('+', chain.Nodes.Select(n => n.OpType))
+        : Activation is null ? Context.Node.OpType : $"{Context.Node.OpType}+{Activation.OpType}";
 
     public StepContext StepContext => new(Context, [.. Inputs.Select(i => i.QParams)], Output.QParams, Range, OnnxRule: true);
 

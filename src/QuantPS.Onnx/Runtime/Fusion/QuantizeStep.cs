@@ -7,6 +7,7 @@ namespace QuantPS.Onnx.Runtime.Fusion;
 /// <summary>QuantizeLinear to 8 bits with constant parameters per tensor: where float values enter the layers.</summary>
 internal sealed class QuantizeStep : PlanStep
 {
+    private readonly NodeProto node;
     private readonly QParams qparams;
 
     private QuantizeStep(NodeProto node, QParams qparams)
@@ -14,6 +15,7 @@ internal sealed class QuantizeStep : PlanStep
         this.qparams = qparams;
         Inputs = [node.Input[0]];
         Outputs = [node.Output[0]];
+        this.node = node;
         Description = $"QuantizeLinear {GraphIndex.DisplayName(node)}";
     }
 
@@ -22,6 +24,9 @@ internal sealed class QuantizeStep : PlanStep
     public override IReadOnlyList<string> Outputs { get; }
 
     public override string Description { get; }
+
+    public override IEnumerable<PlanLayer> Layers =>
+        [new PlanLayer(GraphIndex.DisplayName(node), node.OpType, () => PlanLayer.Integers, IsInteger: true) { Output = qparams }];
 
     /// <summary>The step for a node; null for any other QuantizeLinear.</summary>
     public static QuantizeStep? Create(NodeProto node, UnitValues values) => node.Is("QuantizeLinear") && node.GetInt("block_size", 0) == 0

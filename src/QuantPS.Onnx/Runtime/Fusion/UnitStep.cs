@@ -15,6 +15,13 @@ internal sealed class UnitStep : LayerStep
 
     public override string Description => Layer is null ? $"{Unit.OpType} {Unit.Context.Name}" : $"{Unit.OpType} {Unit.Context.Name} ({Layer.KernelName})";
 
+    public override IEnumerable<PlanLayer> Layers => [new PlanLayer(Unit.Context.Name, Unit.OpType, () => Layer?.KernelName ?? PlanLayer.Integers, IsInteger: true)
+    {
+        Layer = Layer,
+        Input = Unit.Inputs[0].QParams,
+        Output = Unit.Output.QParams,
+    }];
+
     /// <summary>The step for a unit; null where this module has no kernel.</summary>
     public static UnitStep? Create(IntegerUnit unit, ConstantValues constants) =>
         unit.Build() is var (layer, step) ? new UnitStep(unit, layer, step, constants) : null;
