@@ -138,6 +138,10 @@ internal static class NetworkBenchmark
             total += us;
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {us,10:F1} us  {times[s].Step}"));
         }
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {total,10:F1} us in all"));
+        long before = GC.GetTotalAllocatedBytes(true);
+        int collections = GC.CollectionCount(2);
+        for (int run = 0; run < runs; run++)
+            plan.Run(x);
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {total,10:F1} us in all; {(GC.GetTotalAllocatedBytes(true) - before) / runs / 1024.0:F0} KiB managed memory a run, {collections} to {GC.CollectionCount(2)} full collections"));
     }
 }
