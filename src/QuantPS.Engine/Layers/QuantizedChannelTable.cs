@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Kernels.Selection;
+using QuantPS.Engine.Kernels.Vector;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -87,8 +88,20 @@ public sealed class QuantizedChannelTable
         {
             ReadOnlySpan<byte> source = x.Span.Slice(from * channels, (to - from) * channels);
             Span<byte> target = y.Span.Slice(from * channels, (to - from) * channels);
-            for (int c = 0; c < channels; c += Block)
-                Pixels(source[c..], target[c..], tables.AsSpan(c * 256), channels, Math.Min(Block, channels - c), to - from);
+            int pixels = to - from, c = 0;
+            if (vectors && VectorChannelTable.IsSupported)
+            {
+                int whole = pixels - pixels % VectorChannelTable.Pixels;
+                for (; c <= channels - VectorChannelTable.Channels; c += VectorChannelTable.Channels)
+                {
+                    ReadOnlySpan<byte> some = tables.AsSpan(c * 256, VectorChannelTable.Channels * 256);
+                    VectorChannelTable.Run(source[c..], target[c..], some, channels, whole / VectorChannelTable.Pixels);
+                    if (whole < pixels)
+                        Pixels(source[(whole * channels + c)..], target[(whole * channels + c)..], some, channels, VectorChannelTable.Channels, pixels - whole);
+                }
+            }
+            for (; c < channels; c += Block)
+                Pixels(source[c..], target[c..], tables.AsSpan(c * 256), channels, Math.Min(Block, channels - c), pixels);
         }
 
         /// <summary>Four channels of a pixel at a time: their bytes in one word, a look-up each, and back in one word.</summary>

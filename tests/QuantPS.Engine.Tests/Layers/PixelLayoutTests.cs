@@ -78,6 +78,30 @@ public class PixelLayoutTests
         }
     }
 
+    /// <summary>Blocks of 16 channels and 64 pixels, and what is left over of either; also in place.</summary>
+    [Fact]
+    public void TablesPerChannel()
+    {
+        var random = new Random(56);
+        QParams a = new(0.02f, 120, QDType.QUInt8), b = new(0.03f, 100, QDType.QUInt8);
+        for (int draw = 0; draw < 60; draw++)
+        {
+            int channels = random.Next(1, 90);
+            QuantizedTensor x = Random(random, [random.Next(1, 4), channels, random.Next(1, 20), random.Next(1, 20)], a);
+            float[] factors = [.. Enumerable.Range(0, channels).Select(_ => random.NextSingle() * 4 - 2)];
+            QuantizedChannelTable tables = new(a, b, channels, (c, v) => factors[c] * v + c * 0.01f, onnxRule: true);
+            byte[] expected = new byte[x.Length];
+            for (int i = 0; i < expected.Length; i++)
+            {
+                int c = i / (x.Dims[2] * x.Dims[3]) % channels;
+                expected[i] = (byte)Quantizer.QuantizeOnnx(factors[c] * Quantizer.Dequantize(x.Bytes[i], 0.02f, 120) + c * 0.01f, 0.03f, 100, 0, 255);
+            }
+            Assert.Equal(expected, tables.Run(x).Bytes.ToArray());
+            Assert.Equal(expected, tables.Run(Pixels(x)).Bytes.ToArray());
+            Assert.Equal(expected, tables.Run(Pixels(x), inPlace: true).Bytes.ToArray());
+        }
+    }
+
     /// <summary>Every order of four dimensions, and random picks with repetitions, against index arithmetic.</summary>
     [Fact]
     public void Rearranging()

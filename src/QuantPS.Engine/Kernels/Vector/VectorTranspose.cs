@@ -151,7 +151,8 @@ internal static class VectorTranspose
             Avx512F.UnpackLow(abHigh, cdHigh).AsByte(), Avx512F.UnpackHigh(abHigh, cdHigh).AsByte());
     }
 
-    private static void Square512(ref byte from, int fromPitch, ref byte to, int toPitch)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    internal static void Square512(ref byte from, int fromPitch, ref byte to, int toPitch)
     {
         (Vector512<byte> k0, Vector512<byte> k1, Vector512<byte> k2, Vector512<byte> k3) = Columns512(ref from, fromPitch);
         Store(k0, ref to, toPitch);
@@ -170,6 +171,7 @@ internal static class VectorTranspose
     }
 
     /// <summary>32 rows x 16 columns: two squares, whose columns are put end to end.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Double512(ref byte from, int fromPitch, ref byte to, int toPitch)
     {
         (Vector512<byte> a0, Vector512<byte> a1, Vector512<byte> a2, Vector512<byte> a3) = Columns512(ref from, fromPitch);
@@ -192,7 +194,8 @@ internal static class VectorTranspose
     }
 
     /// <summary>64 rows x 16 columns: four squares, whose columns are put end to end.</summary>
-    private static void Tall512(ref byte from, int fromPitch, ref byte to, int toPitch)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    internal static void Tall512(ref byte from, int fromPitch, ref byte to, int toPitch)
     {
         (Vector512<byte> a0, Vector512<byte> a1, Vector512<byte> a2, Vector512<byte> a3) = Columns512(ref from, fromPitch);
         (Vector512<byte> b0, Vector512<byte> b1, Vector512<byte> b2, Vector512<byte> b3) = Columns512(ref Unsafe.Add(ref from, 16 * fromPitch), fromPitch);
