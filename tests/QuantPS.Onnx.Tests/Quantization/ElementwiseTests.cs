@@ -142,9 +142,7 @@ public class ElementwiseTests
                 Assert.InRange(a.Layer.Weight.QParams.Scales[k] / b.Layer.Weight.QParams.Scales[k], 0.8f, 1f);
                 Assert.InRange(Loss(after, k), 0, Loss(before, k) * 1.000001);
             }
-            // Nine weights find steps that suit them, more of them hardly do.
-            Assert.InRange(Enumerable.Range(0, channels).Sum(k => Loss(after, k)), 0,
-                (a.Name == "c2" ? 0.8 : 0.999) * Enumerable.Range(0, channels).Sum(k => Loss(before, k)));
+            Assert.InRange(Enumerable.Range(0, channels).Sum(k => Loss(after, k)), 0, 0.98 * Enumerable.Range(0, channels).Sum(k => Loss(before, k)));
 
             double Loss(float[] made, int k) => Enumerable.Range(k * size, size).Sum(i => Math.Pow(real[i] - (double)made[i], 2));
         }
