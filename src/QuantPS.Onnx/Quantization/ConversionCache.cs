@@ -45,7 +45,12 @@ internal sealed class ConversionCache
         {
             Tensor? opened = null;
             if (!ranges.TryGetValue((node, input, spec, rules), out QParams? parameters))
-                parameters = ranges[(node, input, spec, rules)] = rules.OfConstant(opened = real(), spec, null);
+            {
+                parameters = rules.OfConstant(opened = real(), spec, null);
+                if (rules.FitsWeights && parameters.IsPerChannel)
+                    parameters = WeightScales.Fit(opened, parameters, range);
+                ranges[(node, input, spec, rules)] = parameters;
+            }
             parameters = adjust?.Invoke(parameters) ?? parameters;
             if (weights.TryGetValue((node, input), out (EngineKind Backend, QuantRange? Range, QuantizedTensor Weight) known)
                 && known.Backend == rules.Backend && known.Range == range && Same(known.Weight.QParams, parameters))

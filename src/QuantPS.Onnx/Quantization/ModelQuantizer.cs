@@ -30,6 +30,7 @@ public static class ModelQuantizer
         CalibrationData equalized = ChannelEqualization.Apply(calibration, config, options, plan);
         if (!ReferenceEquals(equalized, calibration))
             (calibration, plan) = (equalized, new QuantizationPlan(equalized.Plan, config, options));
+        options = options with { FitWeightScales = options.FitWeightScales ?? plan.Nodes.Any(n => n.Chain.Count > 0) };
         TensorOverrides.Check(options.Tensors, plan, config);
         options = TensorOverrides.WithGiven(options, calibration.Given, plan);
         ParameterRules rules = new(config.Backend, options.MinimumRealRange);
@@ -107,7 +108,7 @@ public static class ModelQuantizer
         int? axis = NodeWeights.AxisOf(context, op.WeightInputs(context)[0], options);
         if (options.Tensors.ContainsKey(name) || op.PerTensorWeight || config.Weight.DType != QDType.QInt8 || axis != op.WeightInputs(context)[0].Axis)
         {
-            ParameterRules rules = new(config.Backend, options.MinimumRealRange);
+            ParameterRules rules = ParameterRules.Of(config, options);
             weight = NodeWeights.Quantize(cache, context, op.WeightInputs(context)[0], op, rules, config, options);
             if (op.WeightIsTransposed(node.Node) || weight.DType != QDType.QInt8 || (weight.QParams.IsPerChannel && weight.Axis != channels))
                 return null;
@@ -115,7 +116,7 @@ public static class ModelQuantizer
         else
         {
             ObserverSpec spec = config.Weight with { ChannelAxis = 0 };
-            weight = cache.OfWeight(node.Node, LayerForm, spec, new ParameterRules(config.Backend, options.MinimumRealRange), () => op.Weight(context),
+            weight = cache.OfWeight(node.Node, LayerForm, spec, ParameterRules.Of(config, options), () => op.Weight(context),
                 parameters => WidenForBias(parameters, bias, input, config, options), spec.Range);
         }
         LayerOptions layerOptions = new()

@@ -27,7 +27,7 @@ internal static class NodeWeights
         QConfig config, QuantizeOptions options, List<string> notes)
     {
         Dictionary<int, QuantizedTensor> made = [];
-        ParameterRules rules = new(config.Backend, options.MinimumRealRange);
+        ParameterRules rules = ParameterRules.Of(config, options);
         float[]? bias = op is WeightOperator weighted ? weighted.Bias(context)
             : op.WeightInputs(context).Any(w => w.IsBias) ? context.ConstantInput(BiasIndex)?.ToFloats() : null;
         QuantizedTensor? last = null;

@@ -11,6 +11,13 @@ namespace QuantPS.Onnx.Quantization;
 /// <param name="MinimumRealRange">Smallest distance between the ends of a range, or null.</param>
 internal sealed record ParameterRules(EngineKind Backend, float? MinimumRealRange)
 {
+    /// <summary>Scales of weights per channel are those that lose least.</summary>
+    public bool FitsWeights { get; init; }
+
+    /// <summary>The rules of a configuration and options that were resolved for a model.</summary>
+    public static ParameterRules Of(QConfig config, QuantizeOptions options) =>
+        new(config.Backend, options.MinimumRealRange) { FitsWeights = options.FitWeightScales == true };
+
     /// <param name="observer">What was seen.</param>
     /// <param name="spec">What to make of it: another type or scheme than it was observed for, if need be.</param>
     public QParams Calculate(Observer observer, ObserverSpec spec)

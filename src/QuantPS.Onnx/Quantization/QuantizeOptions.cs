@@ -84,6 +84,10 @@ public sealed record QuantizeOptions
     /// have such.</summary>
     public bool? EqualizeChannels { get; init; }
 
+    /// <summary>Scales of weights per channel chosen for the smallest squared error instead of by the extremes (<see cref="WeightScales"/>); null where
+    /// element-wise nodes are fused.</summary>
+    public bool? FitWeightScales { get; init; }
+
     internal bool Equalizes(QConfig config) => (EqualizeChannels ?? true) && FusesChains(config);
 
     internal bool FusesChains(QConfig? config) => FuseElementwise ?? config?.Backend != EngineKind.OnnxRuntime;

@@ -39,6 +39,7 @@ internal static class QuantizeOptionsReader
         [nameof(ConvertToQuantizedCommand.ContribOperator)] = (o, v) => o with { ContribOperators = On(v) },
         [nameof(ConvertToQuantizedCommand.FuseElementwise)] = (o, v) => o with { FuseElementwise = On(v) },
         [nameof(ConvertToQuantizedCommand.EqualizeChannels)] = (o, v) => o with { EqualizeChannels = On(v) },
+        [nameof(ConvertToQuantizedCommand.FitWeightScale)] = (o, v) => o with { FitWeightScales = On(v) },
         [nameof(ConvertToQuantizedCommand.Subgraph)] = (o, v) => o with { Subgraphs = On(v) },
     };
 

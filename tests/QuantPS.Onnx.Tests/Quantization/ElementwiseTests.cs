@@ -121,6 +121,33 @@ public class ElementwiseTests
         }
     }
 
+    /// <summary>Fitted scales lose less of the weights, in no channel more, by scales of at least 0.8 of the observer's; and only where asked for or where
+    /// there are chains.</summary>
+    [Theory]
+    [MemberData(nameof(Presets))]
+    public void FittedScalesLoseLessOfTheWeights(string preset)
+    {
+        CalibrationData calibration = Calibrate(preset);
+        QuantizeOptions same = new() { EqualizeChannels = false };
+        QuantizedGraph fitted = ModelQuantizer.Quantize(calibration, options: same), plain = ModelQuantizer.Quantize(calibration, options: same with { FitWeightScales = false });
+        Assert.Equal(plain.Layers.Select(l => l.Weight.QParams.Scales.ToArray()), ModelQuantizer.Quantize(calibration, options: new() { FuseElementwise = false })
+            .Layers.Select(l => l.Weight.QParams.Scales.ToArray()));
+        foreach ((QuantizedNode a, QuantizedNode b) in fitted.Nodes.Zip(plain.Nodes).Where(n => n.First.Layer is { Weight.QParams.IsPerChannel: true }))
+        {
+            float[] real = Net.Value.Graph.ConstantInput(a.Planned.Node, 1)!.ToFloats();
+            float[] after = a.Layer!.Weight.Dequantize().ToArray(), before = b.Layer!.Weight.Dequantize().ToArray();
+            int channels = a.Layer.Weight.QParams.Scales.Length, size = real.Length / channels;
+            for (int k = 0; k < channels; k++)
+            {
+                Assert.InRange(a.Layer.Weight.QParams.Scales[k] / b.Layer.Weight.QParams.Scales[k], 0.8f, 1f);
+                Assert.InRange(Loss(after, k), 0, Loss(before, k) * 1.000001);
+            }
+            Assert.InRange(Enumerable.Range(0, channels).Sum(k => Loss(after, k)), 0, 0.98 * Enumerable.Range(0, channels).Sum(k => Loss(before, k)));
+
+            double Loss(float[] made, int k) => Enumerable.Range(k * size, size).Sum(i => Math.Pow(real[i] - (double)made[i], 2));
+        }
+    }
+
     /// <summary>What the user says of a node or value between is not fused away.</summary>
     [Fact]
     public void WhatTheUserNamesIsNotFused()
