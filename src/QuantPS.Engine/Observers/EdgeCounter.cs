@@ -9,7 +9,7 @@ namespace QuantPS.Engine.Observers;
 
 /// <summary>Counts values between <see cref="EvenEdges"/>, many at a time, with the result of a rule that takes them one by one.</summary>
 /// <remarks>A value clearly within a bin is in that bin by any rule, one clearly outside is in none. What is near an edge goes to the rule; zeros
-/// (half of what a ReLU gives) and values at the last edge (what a clip gives) go there once and count as often as they occur. The bins of a block
+/// at an edge (half of what a ReLU gives) and values at the last one (what a clip gives) go there once and count as often as they occur. The bins of a block
 /// are worked out first and counted afterwards, in several tables, so that no increment waits for the one before it.</remarks>
 internal static class EdgeCounter
 {
@@ -90,30 +90,30 @@ internal static class EdgeCounter
         Vector512<float> low = Vector512.Create(edges.Doubt), high = Vector512<float>.One - low, end = Vector512.Create((float)edges.Bins);
         Vector512<float> before = -Vector512<float>.One, behind = end + Vector512<float>.One;
         Vector512<float> sign = absolute ? Vector512.Create(-0f) : Vector512<float>.Zero;
-        int n = 0, i = 0;
+        int n = 0, i = 0, zerosHere = 0, topsHere = 0;
         for (; i <= block.Length - Vector512<float>.Count; i += Vector512<float>.Count)
         {
             Vector512<float> v = Vector512.AndNot(Vector512.LoadUnsafe(ref x, (nuint)i), sign);
             Vector512<float> position = (v - first) * perUnit;
             Vector512<int> bin = Avx512F.ConvertToVector512Int32WithTruncation(position);
             Vector512<float> part = position - Vector512.ConvertToSingle(bin);
-            Vector512<float> isZero = Vector512.Equals(v, Vector512<float>.Zero), isTop = Vector512.Equals(v, last);
             // A clear position is above 0 and below the end: the unchecked writes below stay inside the table.
-            Vector512<float> isClear = Vector512.AndNot(
-                Vector512.GreaterThan(part, low) & Vector512.LessThan(part, high) & Vector512.LessThan(position, end), isZero | isTop);
+            Vector512<float> isClear = Vector512.GreaterThan(part, low) & Vector512.LessThan(part, high) & Vector512.LessThan(position, end);
             Avx512F.Compress(Vector512<int>.Zero, isClear.AsInt32(), bin).StoreUnsafe(ref to, (nuint)n);
-            ulong clearBits = isClear.ExtractMostSignificantBits(), zeroBits = isZero.ExtractMostSignificantBits();
+            ulong clearBits = isClear.ExtractMostSignificantBits();
+            ulong zeroBits = Vector512.Equals(v, Vector512<float>.Zero).ExtractMostSignificantBits() & ~clearBits;
             n += BitOperations.PopCount(clearBits);
-            zeros += BitOperations.PopCount(zeroBits);
+            zerosHere += BitOperations.PopCount(zeroBits);
             ulong other = ~(clearBits | zeroBits) & 0xFFFF;
             if (other == 0)
                 continue;
-            ulong topBits = isTop.ExtractMostSignificantBits() & ~zeroBits;
-            tops += BitOperations.PopCount(topBits);
+            ulong topBits = Vector512.Equals(v, last).ExtractMostSignificantBits() & other;
+            topsHere += BitOperations.PopCount(topBits);
             other &= ~topBits & (Vector512.GreaterThan(position, before) & Vector512.LessThan(position, behind)).ExtractMostSignificantBits();
             for (; other != 0; other &= other - 1)
                 Decide(table, v.GetElement((int)ulong.TrailingZeroCount(other)), 1, rule);
         }
+        (zeros, tops) = (zeros + zerosHere, tops + topsHere);
         Increment(bins[..n], table, stride);
         return i;
     }
@@ -129,29 +129,29 @@ internal static class EdgeCounter
         Vector256<float> before = -Vector256<float>.One, behind = end + Vector256<float>.One;
         Vector256<float> sign = absolute ? Vector256.Create(-0f) : Vector256<float>.Zero;
         Vector256<int> none = Vector256.Create(edges.Bins);
-        int n = 0, i = 0;
+        int n = 0, i = 0, zerosHere = 0, topsHere = 0;
         for (; i <= block.Length - Vector256<float>.Count; i += Vector256<float>.Count)
         {
             Vector256<float> v = Vector256.AndNot(Vector256.LoadUnsafe(ref x, (nuint)i), sign);
             Vector256<float> position = (v - first) * perUnit;
             Vector256<int> bin = Vector256.ConvertToInt32Native(position);
             Vector256<float> part = position - Vector256.ConvertToSingle(bin);
-            Vector256<float> isZero = Vector256.Equals(v, Vector256<float>.Zero), isTop = Vector256.Equals(v, last);
-            Vector256<float> isClear = Vector256.AndNot(
-                Vector256.GreaterThan(part, low) & Vector256.LessThan(part, high) & Vector256.LessThan(position, end), isZero | isTop);
+            Vector256<float> isClear = Vector256.GreaterThan(part, low) & Vector256.LessThan(part, high) & Vector256.LessThan(position, end);
             Vector256.ConditionalSelect(isClear.AsInt32(), bin, none).StoreUnsafe(ref to, (nuint)n);
-            uint clearBits = isClear.ExtractMostSignificantBits(), zeroBits = isZero.ExtractMostSignificantBits();
+            uint clearBits = isClear.ExtractMostSignificantBits();
+            uint zeroBits = Vector256.Equals(v, Vector256<float>.Zero).ExtractMostSignificantBits() & ~clearBits;
             n += clearBits == 0 ? 0 : Vector256<int>.Count;
-            zeros += BitOperations.PopCount(zeroBits);
+            zerosHere += BitOperations.PopCount(zeroBits);
             uint other = ~(clearBits | zeroBits) & 0xFF;
             if (other == 0)
                 continue;
-            uint topBits = isTop.ExtractMostSignificantBits() & ~zeroBits;
-            tops += BitOperations.PopCount(topBits);
+            uint topBits = Vector256.Equals(v, last).ExtractMostSignificantBits() & other;
+            topsHere += BitOperations.PopCount(topBits);
             other &= ~topBits & (Vector256.GreaterThan(position, before) & Vector256.LessThan(position, behind)).ExtractMostSignificantBits();
             for (; other != 0; other &= other - 1)
                 Decide(table, v.GetElement((int)uint.TrailingZeroCount(other)), 1, rule);
         }
+        (zeros, tops) = (zeros + zerosHere, tops + topsHere);
         Increment(bins[..n], table, stride);
         return i;
     }
