@@ -169,8 +169,15 @@ internal static class CalibrateBenchmark
     {
         Network network = Networks.First(n => n.Name == wanted[0]);
         using Calibrator calibrator = new(network.Create(), Config(Methods.First(m => m.Name == wanted[1]).Spec));
-        foreach (Tensor t in Images(network, int.Parse(wanted[2], CultureInfo.InvariantCulture), int.Parse(wanted[3], CultureInfo.InvariantCulture)))
-            calibrator.Observe(t);
+        // One tensor for all batches: the memory that images take before they are observed, and until they are collected, is their maker's.
+        int batch = int.Parse(wanted[2], CultureInfo.InvariantCulture);
+        Tensor tensor = new([batch, .. network.Shape]);
+        Random random = new(5);
+        for (int done = 0; done < int.Parse(wanted[3], CultureInfo.InvariantCulture); done += batch)
+        {
+            Fill(tensor, random);
+            calibrator.Observe(tensor);
+        }
         using Process me = Process.GetCurrentProcess();
         Console.WriteLine(me.PeakWorkingSet64);
         return 0;
@@ -185,10 +192,15 @@ internal static class CalibrateBenchmark
         for (int done = 0; done < count; done += batch)
         {
             Tensor t = new([Math.Min(batch, count - done), .. network.Shape]);
-            foreach (ref float v in t.Span)
-                v = (random.NextSingle() + random.NextSingle() + random.NextSingle() - 1.5f) * 2;
+            Fill(t, random);
             yield return t;
         }
+    }
+
+    private static void Fill(Tensor t, Random random)
+    {
+        foreach (ref float v in t.Span)
+            v = (random.NextSingle() + random.NextSingle() + random.NextSingle() - 1.5f) * 2;
     }
 
     /// <summary>The file of module/examples/data, looked for from the binary upwards.</summary>

@@ -68,6 +68,15 @@ public abstract class BinnedObserver : Observer
         combined = null;
     }
 
+    private protected override ValueRange ScanCore(ReadOnlySpan<float> data) => own.IsEmpty || own.IsNaN ? ValueRange.Of(data)
+        : Spec.TorchVersion == TorchVersion.V1_13 ? HistogramV113.Scan(own, data) : HistogramV2.Scan(own, data);
+
+    private protected override void DropScan()
+    {
+        own.Ahead.IsValid = false;
+        base.DropScan();
+    }
+
     protected override void MergeCore(Observer other)
     {
         if (Spec.TorchVersion == TorchVersion.V1_13)
@@ -123,7 +132,9 @@ public abstract class BinnedObserver : Observer
         double[] sums = new double[Spec.Bins];
         foreach (HistogramState part in parts)
         {
-            float[] counts = part.Min == result.Min && part.Max == result.Max ? part.Counts : HistogramV2.Rebin(part, result.Min, result.Max);
+            float[] counts = part.Counts;
+            if (part.Min != result.Min || part.Max != result.Max)
+                HistogramV2.Rebin(part, result.Min, result.Max, counts = new float[Spec.Bins]);
             for (int b = 0; b < sums.Length; b++)
                 sums[b] += counts[b];
         }

@@ -26,7 +26,7 @@ public sealed class EntropyObserver : OrtHistogramObserver
 
     private protected override (float Min, float Max) Choose(OrtHistogram histogram)
     {
-        long[] counts = histogram.Counts;
+        long[] counts = histogram.Counts.ToArray();
         int middle = counts.Length / 2;
         float best = float.NaN;
         (float Min, float Max) chosen = default;

@@ -28,6 +28,9 @@ internal sealed class HistogramState(int bins)
         (Min, Max, Counts) = (min, max, counts);
     }
 
+    /// <summary>The batch under way, where it was counted before it is observed.</summary>
+    public BatchAhead Ahead { get; } = new();
+
     public bool IsEmpty => float.IsPositiveInfinity(Min) && float.IsNegativeInfinity(Max);
 
     public bool IsNaN => float.IsNaN(Min);

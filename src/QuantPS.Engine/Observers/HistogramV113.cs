@@ -32,9 +32,7 @@ internal static class HistogramV113
             return;
         }
         (float newMin, float newMax) = (MathF.Min(state.Min, min), MathF.Max(state.Max, max));
-        float part = (state.Max - state.Min) / ((float)bins * UpsampleRate);
-        float stride = bins * part;
-        float growth = MathF.Ceiling((newMax - newMin) / stride);
+        (float part, float stride, float growth) = Parts(state, newMin, newMax);
         if (!(growth < int.MaxValue))
         {
             throw new QuantException(ErrorIds.InvalidArgument,
@@ -44,7 +42,7 @@ internal static class HistogramV113
         newMax += growth * stride - (newMax - newMin);
         long start = (long)MathF.Round((state.Min - newMin) / part, MidpointRounding.ToEven);
         float[] counts = state.TakeSpare();
-        Histc.Count(data, counts, MathF.Truncate(newMin), MathF.Truncate(newMax), min, max, divideFirst: true);
+        Histc.Count(data, counts, MathF.Truncate(newMin), MathF.Truncate(newMax), min, max, divideFirst: true, state.Ahead);
         if (newMin == state.Min && newMax == state.Max)
         {
             for (int b = 0; b < bins; b++)
@@ -53,6 +51,24 @@ internal static class HistogramV113
         else
             AddOld(state.Counts, counts, start, (long)growth);
         state.Replace(newMin, newMax, counts);
+    }
+
+    /// <summary>The batch's extremes; its counts too, between the bounds that histc gets for a batch within the range so far.</summary>
+    public static ValueRange Scan(HistogramState state, ReadOnlySpan<float> data)
+    {
+        if (!(state.Min < state.Max))
+            return ValueRange.Of(data);
+        (_, float stride, float growth) = Parts(state, state.Min, state.Max);
+        float high = state.Max + (growth * stride - (state.Max - state.Min));
+        return Histc.CountAhead(state.Ahead, data, state.Counts.Length, MathF.Truncate(state.Min), MathF.Truncate(high), divideFirst: true,
+            new ValueRange(state.Min, state.Max));
+    }
+
+    private static (float Part, float Stride, float Growth) Parts(HistogramState state, float newMin, float newMax)
+    {
+        float part = (state.Max - state.Min) / ((float)state.Counts.Length * UpsampleRate);
+        float stride = state.Counts.Length * part;
+        return (part, stride, MathF.Ceiling((newMax - newMin) / stride));
     }
 
     /// <summary>Adds the differences of the cumulative sum, taken at every <paramref name="downsample"/>-th of the small parts.</summary>

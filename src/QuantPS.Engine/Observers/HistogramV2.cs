@@ -35,45 +35,68 @@ internal static class HistogramV2
         }
         (float newMin, float newMax) = (MathF.Min(state.Min, min), MathF.Max(state.Max, max));
         float[] counts = state.TakeSpare();
-        Histc.Count(data, counts, newMin, newMax, min, max, divideFirst: false);
-        float[] old = newMin == state.Min && newMax == state.Max ? state.Counts : Rebin(state, newMin, newMax);
-        for (int b = 0; b < counts.Length; b++)
-            counts[b] += old[b];
+        Histc.Count(data, counts, newMin, newMax, min, max, divideFirst: false, state.Ahead);
+        if (newMin == state.Min && newMax == state.Max)
+            Add(counts, state.Counts);
+        else
+        {
+            float[] rented = ArrayPool<float>.Shared.Rent(counts.Length);
+            Span<float> old = rented.AsSpan(0, counts.Length);
+            Rebin(state, newMin, newMax, old);
+            Add(counts, old);
+            ArrayPool<float>.Shared.Return(rented);
+        }
         state.Replace(newMin, newMax, counts);
     }
 
+    /// <summary>The batch's extremes; its counts too, when it stays within the range so far.</summary>
+    public static ValueRange Scan(HistogramState state, ReadOnlySpan<float> data) =>
+        Histc.CountAhead(state.Ahead, data, state.Counts.Length, state.Min, state.Max, divideFirst: false, new ValueRange(state.Min, state.Max));
+
+    private static void Add(Span<float> counts, ReadOnlySpan<float> more)
+    {
+        for (int b = 0; b < counts.Length; b++)
+            counts[b] += more[b];
+    }
+
     /// <summary>The histogram spread over a wider range: every bin's mass in 16 equal parts, each to the bin in which its midpoint lies.</summary>
-    public static float[] Rebin(HistogramState state, float newMin, float newMax)
+    /// <param name="state">The histogram.</param>
+    /// <param name="newMin">Lower end of the range.</param>
+    /// <param name="newMax">Upper end.</param>
+    /// <param name="result">As many bins; overwritten.</param>
+    public static void Rebin(HistogramState state, float newMin, float newMax, Span<float> result)
     {
         int bins = state.Counts.Length;
-        float[] result = new float[bins];
+        result.Clear();
         if (state.Min == state.Max)
         {
             Histc.Count([state.Min], result, newMin, newMax, state.Min, state.Max, divideFirst: false);
             float mass = (float)PairwiseSum.Of(state.Counts);
             for (int b = 0; b < bins; b++)
                 result[b] *= mass;
-            return result;
+            return;
         }
         int parts = bins * UpsampleRate;
         float half = 0.5f * ((state.Max - state.Min) / parts);
         float[] middles = ArrayPool<float>.Shared.Rent(parts);
         new TorchLinspace(state.Min, state.Max, parts + 1).Fill(middles.AsSpan(0, parts), half);
-        float[] edges = Edges(newMin, newMax, bins, out bool ascending);
+        float[] rentedEdges = ArrayPool<float>.Shared.Rent(bins + 1);
+        Span<float> edges = rentedEdges.AsSpan(0, bins + 1);
+        FillEdges(newMin, newMax, edges, out bool ascending);
         // The midpoints ascend as well, but for an ulp where the halves of their linspace meet.
         ReadOnlySpan<float> ordered = middles.AsSpan(0, parts);
         if (ascending && ordered[parts / 2 - 1] <= ordered[parts / 2])
             SpreadAscending(state.Counts, ordered, edges, result);
         else
             SpreadAny(state.Counts, ordered, edges, result);
+        ArrayPool<float>.Shared.Return(rentedEdges);
         ArrayPool<float>.Shared.Return(middles);
-        return result;
     }
 
     /// <summary>Adds every part's share to its bin, in PyTorch's order.</summary>
     /// <remarks>The sum of the bin at hand stays in a register: neighbouring parts mostly fall into the same one, and an addition through memory
     /// would wait for the store before it.</remarks>
-    private static void SpreadAscending(float[] counts, ReadOnlySpan<float> middles, float[] edges, float[] result)
+    private static void SpreadAscending(float[] counts, ReadOnlySpan<float> middles, ReadOnlySpan<float> edges, Span<float> result)
     {
         int target = 0;
         float sum = 0, next = counts.Length > 1 ? edges[1] : float.PositiveInfinity;
@@ -98,7 +121,7 @@ internal static class HistogramV2
         result[target] = sum;
     }
 
-    private static void SpreadAny(float[] counts, ReadOnlySpan<float> middles, float[] edges, float[] result)
+    private static void SpreadAny(float[] counts, ReadOnlySpan<float> middles, ReadOnlySpan<float> edges, Span<float> result)
     {
         for (int k = 0; k < middles.Length; k++)
         {
@@ -116,16 +139,21 @@ internal static class HistogramV2
     public static float[] Edges(float min, float max, int bins, out bool ascending)
     {
         float[] edges = new float[bins + 1];
-        new TorchLinspace(min, max, bins + 1).Fill(edges, 0f);
+        FillEdges(min, max, edges, out ascending);
+        return edges;
+    }
+
+    private static void FillEdges(float min, float max, Span<float> edges, out bool ascending)
+    {
+        new TorchLinspace(min, max, edges.Length).Fill(edges, 0f);
         ascending = true;
         // The two halves of a linspace may meet an ulp out of order when the range is narrow and far from zero.
         for (int k = 1; k < edges.Length; k++)
             ascending &= edges[k] >= edges[k - 1];
-        return edges;
     }
 
     /// <summary>torch.bucketize(right=True): the binary search itself matters on edges that are not sorted.</summary>
-    private static int UpperBound(float[] edges, float value)
+    private static int UpperBound(ReadOnlySpan<float> edges, float value)
     {
         int start = 0, end = edges.Length;
         while (start < end)

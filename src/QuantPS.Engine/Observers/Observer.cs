@@ -8,6 +8,8 @@ namespace QuantPS.Engine.Observers;
 /// <remarks>Not thread-safe: observe from one thread, or one observer a thread and <see cref="Merge"/>. An empty tensor is ignored.</remarks>
 public abstract class Observer
 {
+    private ValueRange? scanned;
+
     /// <exception cref="QuantException">InvalidQuantizationRange.</exception>
     protected Observer(ObserverSpec spec)
     {
@@ -45,6 +47,33 @@ public abstract class Observer
     /// <param name="shape">Its shape; only per-channel observers look at it.</param>
     /// <param name="range">The data's extremes, as <see cref="ValueRange.Of"/> gives them, where they are known already.</param>
     public void Observe(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range = null)
+    {
+        DropScan();
+        Take(data, shape, range);
+    }
+
+    /// <summary>Looks at a tensor without observing it: for whoever has to know that all values of a batch are finite before any is observed.</summary>
+    /// <returns>As <see cref="ValueRange.Of"/>.</returns>
+    /// <remarks>A histogram counts on the way, between the edges it has, and keeps the counts for <see cref="ObserveScanned"/>; so a batch that
+    /// brings nothing beyond the range seen so far is read once.</remarks>
+    public ValueRange Scan(ReadOnlySpan<float> data)
+    {
+        DropScan();
+        ValueRange range = ScanCore(data);
+        scanned = range;
+        return range;
+    }
+
+    /// <summary>Observes the tensor that <see cref="Scan"/> looked at just before.</summary>
+    /// <param name="data">The same elements.</param>
+    /// <param name="shape">As in <see cref="Observe(ReadOnlySpan{float}, ReadOnlySpan{int}, ValueRange?)"/>.</param>
+    public void ObserveScanned(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    {
+        Take(data, shape, scanned);
+        DropScan();
+    }
+
+    private void Take(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
         if (data.IsEmpty)
             return;
@@ -97,6 +126,12 @@ public abstract class Observer
 
     /// <summary>The edges of the bins of <see cref="Histogram"/>, one more than there are bins; empty where the observer keeps none.</summary>
     public virtual ReadOnlySpan<float> BinEdges => default;
+
+    /// <summary>The extremes of a tensor that may be observed next.</summary>
+    private protected virtual ValueRange ScanCore(ReadOnlySpan<float> data) => ValueRange.Of(data);
+
+    /// <summary>What was counted of the last scanned tensor will not be asked for.</summary>
+    private protected virtual void DropScan() => scanned = null;
 
     protected abstract void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range);
 

@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Numerics;
 using QuantPS.Engine.Errors;
 
 namespace QuantPS.Engine.Observers;
@@ -17,16 +19,21 @@ internal sealed class OrtHistogram(int bins, bool absolute)
 
     public float Max { get; set; } = float.NaN;
 
-    public long[] Counts { get; set; } = [];
+    // Both have room to grow: edges are added at the ends, and rarely many.
+    private long[] counts = [];
+    private float[] edges = [];
+    private int size;
+    private EvenEdges even;
+
+    public ReadOnlySpan<long> Counts => counts.AsSpan(0, size);
 
     /// <summary>One more than there are counts.</summary>
-    public float[] Edges { get; set; } = [];
+    public ReadOnlySpan<float> Edges => edges.AsSpan(0, size == 0 ? 0 : size + 1);
 
-    // The edges in the precision they are compared in, and how even they are; made anew when they change.
-    private double[]? exactEdges;
-    private EvenEdges? evenness;
+    /// <summary>The batch under way, where it was counted before it is observed.</summary>
+    public BatchAhead Ahead { get; } = new();
 
-    public bool IsEmpty => Counts.Length == 0;
+    public bool IsEmpty => size == 0;
 
     /// <summary>Half the range of a signed histogram. All zeros so far: 0, with edges from -0.5 to 0.5.</summary>
     public float Threshold { get; set; }
@@ -60,34 +67,56 @@ internal sealed class OrtHistogram(int bins, bool absolute)
         (Min, Max) = (float.MinNumber(Min, low), float.MaxNumber(Max, high));
     }
 
+    /// <summary>Puts counts and edges back.</summary>
+    public void Restore(ReadOnlySpan<long> counts, ReadOnlySpan<float> edges)
+    {
+        if (counts.IsEmpty)
+            return;
+        (this.counts, this.edges, size) = (counts.ToArray(), edges.ToArray(), counts.Length);
+        even = EvenEdges.Of(edges);
+    }
+
+    /// <summary>Adds the counts of a histogram with the same edges.</summary>
+    public void Add(ReadOnlySpan<long> more)
+    {
+        for (int b = 0; b < more.Length; b++)
+            counts[b] += more[b];
+    }
+
+    /// <summary>The batch's extremes; its counts too, when it needs no further edges.</summary>
+    public ValueRange Scan(ReadOnlySpan<float> data)
+    {
+        if (IsEmpty || !absolute && Threshold == 0)
+            return ValueRange.Of(data);
+        float end = absolute ? Edges[^1] : Threshold;
+        ValueRange limits = new(-end, end);
+        return absolute ? Ahead.Count(data, even, absolute: true, new AscendingRule<float>(edges, size), limits)
+            : Ahead.Count(data, even, absolute: false, new UniformRule(edges, size), limits);
+    }
+
     private void CollectSigned(ReadOnlySpan<float> data, float threshold)
     {
         int added = 0;
         if (IsEmpty)
         {
-            Counts = new long[bins];
+            Resize(bins, shift: 0);
             Threshold = threshold;
         }
         else if (Threshold == 0)
             Threshold = threshold;
         else if (threshold > Threshold)
         {
-            float stride = 2 * Threshold / Counts.Length;
+            float stride = 2 * Threshold / size;
             float strides = FloorDivide(threshold - Threshold, stride) + 1;
-            CheckSize(Counts.Length + 2.0 * strides);
+            CheckSize(size + 2.0 * strides);
             added = (int)strides;
             Threshold = added * stride + Threshold;
-            long[] wider = new long[Counts.Length + 2 * added];
-            Counts.CopyTo(wider, added);
-            Counts = wider;
+            Resize(size + 2 * added, added);
         }
         (float first, float last) = OuterEdges(-Threshold, Threshold);
-        if (added > 0 || Edges.Length == 0 || Edges[0] != first)
-        {
-            Edges = Linspace(first, last, Counts.Length + 1);
-            exactEdges = null;
-        }
-        CountUniform(data, first, last, absolute: false);
+        if (added > 0 || edges[0] != first || edges[size] != last)
+            FillEdges(first, last);
+        CountUniform(data, absolute: false);
     }
 
     private void CollectAbsolute(ReadOnlySpan<float> data, float low, float high)
@@ -99,81 +128,119 @@ internal sealed class OrtHistogram(int bins, bool absolute)
             foreach (float v in data)
                 smallest = float.MinNumber(smallest, MathF.Abs(v));
             (float first, float last) = OuterEdges(smallest, largest);
-            Counts = new long[bins];
-            Edges = Linspace(first, last, bins + 1);
-            CountUniform(data, first, last, absolute: true);
+            Resize(bins, shift: 0);
+            FillEdges(first, last);
+            CountUniform(data, absolute: true);
             return;
         }
-        if (largest > Edges[^1])
+        if (!(largest > edges[size]))
         {
-            float width = Edges[1] - Edges[0];
-            float from = Edges[^1] + width, to = largest + width;
-            double length = Math.Ceiling((double)((to - from) / width));
-            CheckSize(Counts.Length + length);
-            // numpy.arange gives float64 for float32 ends; the step is the difference of its first two elements. This batch is counted between
-            // these edges, the next one between their float32 values.
-            double step = (float)(from + width) - (double)from;
-            double[] edges = [.. Edges.Select(e => (double)e), .. Enumerable.Range(0, (int)Math.Max(0, length)).Select(i => from + i * step)];
-            long[] wider = new long[edges.Length - 1];
-            Counts.CopyTo(wider, 0);
-            Counts = wider;
-            CountAbsolute(data, edges);
-            Edges = Array.ConvertAll(edges, e => (float)e);
-            exactEdges = null;
+            Count(data, absolute: true, new AscendingRule<float>(edges, size));
+            return;
         }
-        else
-            CountAbsolute(data, exactEdges ??= Array.ConvertAll(Edges, e => (double)e));
+        int old = size;
+        float width = edges[1] - edges[0];
+        float from = edges[old] + width, to = largest + width;
+        double length = Math.Max(0, Math.Ceiling((double)((to - from) / width)));
+        CheckSize(old + length);
+        // numpy.arange gives float64 for float32 ends; the step is the difference of its first two elements. This batch is counted between
+        // these edges, the next one between their float32 values.
+        double step = (float)(from + width) - (double)from;
+        Resize(old + (int)length, shift: 0);
+        double[] exact = ArrayPool<double>.Shared.Rent(size + 1);
+        for (int k = 0; k <= size; k++)
+        {
+            exact[k] = k <= old ? edges[k] : from + (k - old - 1) * step;
+            edges[k] = (float)exact[k];
+        }
+        even = EvenEdges.Of(Edges);
+        Count(data, absolute: true, new AscendingRule<double>(exact, size));
+        ArrayPool<double>.Shared.Return(exact);
     }
 
-    private void CountAbsolute(ReadOnlySpan<float> data, double[] edges)
+    private void CountUniform(ReadOnlySpan<float> data, bool absolute) => Count(data, absolute, new UniformRule(edges, size));
+
+    private void Count<TRule>(ReadOnlySpan<float> data, bool absolute, TRule rule) where TRule : struct, IBinRule
     {
-        if (evenness?.Edges != edges)
-            evenness = new EvenEdges(edges);
-        EdgeCounter.Count(data, Counts, evenness.Value, absolute: true, values =>
+        int[]? rented = null;
+        if (!Ahead.Take(even.First, even.Last))
+            EdgeCounter.Count(data, (rented = ArrayPool<int>.Shared.Rent(size)).AsSpan(0, size), even, absolute, rule);
+        int[] batch = rented ?? Ahead.Counts;
+        for (int b = 0; b < size; b++)
+            counts[b] += batch[b];
+        if (rented is not null)
+            ArrayPool<int>.Shared.Return(rented);
+    }
+
+    /// <summary>More bins, the old ones so many bins further up; the edges are to be filled.</summary>
+    private void Resize(int count, int shift)
+    {
+        if (count > counts.Length)
         {
-            foreach (float x in values)
-            {
-                if (x >= edges[0] && x <= edges[^1])
-                    Counts[BinOf(edges, x)]++;
-            }
-        });
+            int room = IsEmpty ? count : count + count / 4;
+            Array.Resize(ref counts, room);
+            Array.Resize(ref edges, room + 1);
+        }
+        Array.Copy(counts, 0, counts, shift, size);
+        counts.AsSpan(0, shift).Clear();
+        counts.AsSpan(shift + size, count - shift - size).Clear();
+        size = count;
+    }
+
+    /// <summary>numpy.linspace in float32 over all edges.</summary>
+    private void FillEdges(float first, float last)
+    {
+        Linspace(first, last, edges.AsSpan(0, size + 1));
+        even = EvenEdges.Of(Edges);
     }
 
     /// <summary>numpy.histogram with a range: a bin by arithmetic, corrected by the edges.</summary>
-    private void CountUniform(ReadOnlySpan<float> data, float first, float last, bool absolute)
+    private readonly struct UniformRule(float[] edges, int bins) : IBinRule
     {
-        int count = Counts.Length;
-        float width = last - first;
-        if (exactEdges is null || evenness?.Edges != exactEdges)
-            evenness = new EvenEdges(exactEdges = Array.ConvertAll(Edges, e => (double)e));
-        EdgeCounter.Count(data, Counts, evenness.Value, absolute, values =>
+        public int BinOf(float value)
         {
-            foreach (float x in values)
-            {
-                if (!(x >= first && x <= last))
-                    continue;
-                int at = Math.Min((int)((x - first) / width * count), count - 1);
-                if (x < Edges[at])
-                    at--;
-                else if (at != count - 1 && x >= Edges[at + 1])
-                    at++;
-                Counts[at < 0 ? count - 1 : at]++;
-            }
-        });
+            float first = edges[0], last = edges[bins];
+            if (!(value >= first && value <= last))
+                return -1;
+            int at = Math.Min((int)((value - first) / (last - first) * bins), bins - 1);
+            if (value < edges[at])
+                at--;
+            else if (at != bins - 1 && value >= edges[at + 1])
+                at++;
+            return at < 0 ? bins - 1 : at;
+        }
+    }
+
+    /// <summary>numpy.histogram with edges: the bin [e, f) that a value lies in. They are all but equally far apart, so that a guess is at most a
+    /// few bins off.</summary>
+    private readonly struct AscendingRule<T>(T[] edges, int bins) : IBinRule where T : struct, INumber<T>
+    {
+        public int BinOf(float value)
+        {
+            T x = T.CreateTruncating(value);
+            if (!(x >= edges[0] && x <= edges[bins]))
+                return -1;
+            T width = edges[bins] - edges[0];
+            int at = width > T.Zero ? Math.Clamp(int.CreateTruncating((x - edges[0]) / width * T.CreateTruncating(bins)), 0, bins - 1) : bins - 1;
+            while (at < bins - 1 && edges[at + 1] <= x)
+                at++;
+            while (at > 0 && edges[at] > x)
+                at--;
+            return at;
+        }
     }
 
     /// <summary>An empty range is widened by a half to each side.</summary>
     private static (float First, float Last) OuterEdges(float first, float last) => first == last ? (first - 0.5f, last + 0.5f) : (first, last);
 
     /// <summary>numpy.linspace in float32: index times step, plus start; the last one is the end itself.</summary>
-    private static float[] Linspace(float start, float end, int count)
+    private static void Linspace(float start, float end, Span<float> points)
     {
-        var points = new float[count];
+        int count = points.Length;
         float delta = end - start, step = delta / (count - 1);
         for (int k = 0; k < count - 1; k++)
             points[k] = (step == 0 ? k / (float)(count - 1) * delta : k * step) + start;
         points[^1] = end;
-        return points;
     }
 
     /// <summary>numpy.floor_divide of positive numbers, by way of fmod.</summary>
@@ -192,19 +259,5 @@ internal sealed class OrtHistogram(int bins, bool absolute)
         throw new QuantException(ErrorIds.InvalidArgument,
             $"The values outgrew the first batch so far that ONNX Runtime's histogram would need {size:G3} bins. "
             + "Begin with a batch that is like the others, or use MinMax or Histogram.");
-    }
-
-    /// <summary>The bin [e, f) that a value lies in. The edges are all but equally far apart, so that a guess is at most a few bins
-    /// off.</summary>
-    private static int BinOf(double[] edges, double value)
-    {
-        int last = edges.Length - 2;
-        double width = edges[^1] - edges[0];
-        int at = width > 0 ? Math.Clamp((int)((value - edges[0]) / width * (last + 1)), 0, last) : last;
-        while (at < last && edges[at + 1] <= value)
-            at++;
-        while (at > 0 && edges[at] > value)
-            at--;
-        return at;
     }
 }

@@ -26,7 +26,7 @@ public abstract class OrtHistogramObserver : Observer
 
     public override ReadOnlySpan<float> MaxValues => state.IsEmpty ? default : new[] { state.Max };
 
-    public override ReadOnlySpan<float> Histogram => Array.ConvertAll(state.Counts, c => (float)c);
+    public override ReadOnlySpan<float> Histogram => Array.ConvertAll(state.Counts.ToArray(), c => (float)c);
 
     public override ReadOnlySpan<float> BinEdges => state.Edges;
 
@@ -57,6 +57,14 @@ public abstract class OrtHistogramObserver : Observer
             CountNonFinite(data);
     }
 
+    private protected override ValueRange ScanCore(ReadOnlySpan<float> data) => state.Scan(data);
+
+    private protected override void DropScan()
+    {
+        state.Ahead.IsValid = false;
+        base.DropScan();
+    }
+
     protected override void MergeCore(Observer other)
     {
         OrtHistogram o = ((OrtHistogramObserver)other).state;
@@ -64,22 +72,22 @@ public abstract class OrtHistogramObserver : Observer
             return;
         if (state.IsEmpty)
         {
-            state = new OrtHistogram(Spec.Bins, absolute) { Min = o.Min, Max = o.Max, Counts = (long[])o.Counts.Clone(), Edges = o.Edges, Threshold = o.Threshold };
+            state = new OrtHistogram(Spec.Bins, absolute) { Min = o.Min, Max = o.Max, Threshold = o.Threshold };
+            state.Restore(o.Counts, o.Edges);
             return;
         }
-        if (!state.Edges.AsSpan().SequenceEqual(o.Edges) || state.Threshold != o.Threshold)
+        if (!state.Edges.SequenceEqual(o.Edges) || state.Threshold != o.Threshold)
         {
             throw new QuantException(ErrorIds.InvalidArgument,
                 $"{Spec.Kind}Observer merges only histograms with the same edges: ONNX Runtime's edges grow from those of the "
                 + $"first batch ({state.Edges[0]}..{state.Edges[^1]} here, {o.Edges[0]}..{o.Edges[^1]} there). Observe everything with one observer, or use Histogram or Mse, which merge.", this);
         }
-        for (int i = 0; i < o.Counts.Length; i++)
-            state.Counts[i] += o.Counts[i];
+        state.Add(o.Counts);
         (state.Min, state.Max) = (float.MinNumber(state.Min, o.Min), float.MaxNumber(state.Max, o.Max));
     }
 
     protected override void SaveCore(ObserverState state) => state.Parts =
-        [new ObserverPart { Min = [this.state.Min], Max = [this.state.Max], Tally = this.state.Counts, Edges = this.state.Edges, Data = [this.state.Threshold] }];
+        [new ObserverPart { Min = [this.state.Min], Max = [this.state.Max], Tally = this.state.Counts.ToArray(), Edges = this.state.Edges.ToArray(), Data = [this.state.Threshold] }];
 
     protected override void RestoreCore(ObserverState state)
     {
@@ -92,9 +100,8 @@ public abstract class OrtHistogramObserver : Observer
         {
             Min = part.One(part.Min),
             Max = part.One(part.Max),
-            Counts = (long[])counts.Clone(),
-            Edges = edges,
             Threshold = part.One(part.Data),
         };
+        this.state.Restore(counts, edges);
     }
 }

@@ -24,8 +24,9 @@ public sealed class PercentileObserver : OrtHistogramObserver
 
     private protected override (float Min, float Max) Choose(OrtHistogram histogram)
     {
-        double total = histogram.Counts.Sum(), sum = 0;
-        double[] cumulative = [.. histogram.Counts.Select(c => sum += c / total)];
+        long[] counts = histogram.Counts.ToArray();
+        double total = counts.Sum(), sum = 0;
+        double[] cumulative = [.. counts.Select(c => sum += c / total)];
         if (symmetric)
         {
             float end = histogram.Edges[LowerBound(cumulative, Spec.Percentile / 100.0)];

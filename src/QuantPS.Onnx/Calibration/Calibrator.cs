@@ -88,7 +88,16 @@ public sealed class Calibrator : IDisposable
         {
             // First all checks, then all observations: a batch counts as a whole or not at all.
             ValueRange[] ranges = new ValueRange[outputs.Length];
-            InParallel(outputs.Length, parallel, i => ranges[i] = ValueRange.Of(results[i].GetTensorDataAsSpan<float>()));
+            int[][] shapes = new int[outputs.Length][];
+            for (int i = 0; i < shapes.Length; i++)
+                shapes[i] = OnnxRuntimeSession.ShapeOf(results[i]);
+            // The largest first, so that the cores are done at about the same time.
+            int[] order = [.. Enumerable.Range(0, shapes.Length).OrderByDescending(i => TensorShape.Count(shapes[i]))];
+            InParallel(outputs.Length, parallel, k =>
+            {
+                int i = order[k];
+                ranges[i] = observers[outputs[i].Value].Scan(results[i].GetTensorDataAsSpan<float>());
+            });
             if (Array.FindIndex(ranges, r => !r.IsFinite && r.Min <= r.Max || float.IsNaN(r.Min)) is int bad and >= 0)
             {
                 throw new QuantException(float.IsNaN(ranges[bad].Min) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
@@ -102,11 +111,11 @@ public sealed class Calibrator : IDisposable
                     given[k].Observer.Observe(given[k].Tensor);
                     return;
                 }
-                int i = k - given.Length;
+                int i = order[k - given.Length];
                 string value = outputs[i].Value;
                 Observer observer = observers[value];
-                int[] shape = OnnxRuntimeSession.ShapeOf(results[i]);
-                observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape, ranges[i]);
+                int[] shape = shapes[i];
+                observer.ObserveScanned(results[i].GetTensorDataAsSpan<float>(), shape);
                 channels.GetValueOrDefault(value)?.Observe(results[i].GetTensorDataAsSpan<float>(), shape);
                 if (seenTwice.Contains(value))
                     observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape, ranges[i]);
@@ -141,7 +150,16 @@ public sealed class Calibrator : IDisposable
     {
         try
         {
-            Parallel.For(0, count, options, look);
+            // One at a time to whoever is free: ranges, as the default hands them out, would keep the large ones together.
+            int next = -1;
+            Parallel.For(0, Math.Min(count, Environment.ProcessorCount), options, _ =>
+            {
+                for (int i = Interlocked.Increment(ref next); i < count; i = Interlocked.Increment(ref next))
+                {
+                    options.CancellationToken.ThrowIfCancellationRequested();
+                    look(i);
+                }
+            });
         }
         catch (AggregateException e) when (e.InnerException is QuantException first)
         {

@@ -8,8 +8,8 @@ namespace QuantPS.Onnx.Calibration.Formats;
 
 /// <summary>What ONNX Runtime's three calibration tables share: those that onnxruntime.quantization.write_calibration_table writes.</summary>
 /// <remarks>Source: onnxruntime/python/tools/quantization/quant_utils.py, write_calibration_table. The two smaller ones hold a single number a value,
-/// the end of a range symmetric around 0, which TensorRT takes as the dynamic range. It is the larger of the absolute ends here and in ONNX
-/// Runtime up to 1.16; later versions take the larger end without its sign, which is the same for the symmetric ranges they are meant for.</remarks>
+/// the end of a range symmetric around 0, which TensorRT takes as the dynamic range: here the larger of the absolute ends. Versions of ONNX Runtime
+/// that take the larger end without its sign give the same for the symmetric ranges these tables are meant for.</remarks>
 internal abstract class OnnxRuntimeTable : CalibrationFormat
 {
     public sealed override CalibrationFileKind Kind => CalibrationFileKind.OnnxRuntime;
