@@ -9,6 +9,7 @@ namespace QuantPS.Onnx.Runtime;
 /// <summary>A run of nodes that are not ours, as a model of its own on ONNX Runtime.</summary>
 internal sealed class FloatIsland : PlanStep
 {
+    private static readonly HashSet<string> Heavy = ["Conv", "ConvTranspose", "Gemm", "LSTM", "GRU", "RNN", "Einsum", "Attention", "Loop", "Scan", "If"];
     private readonly OnnxRuntimeSession session;
     private readonly (string Name, string OpType)[] nodes;
 
@@ -47,7 +48,7 @@ internal sealed class FloatIsland : PlanStep
         proto.Graph.Input.AddRange(Inputs.Select(i => Describe(types[i] ?? new(i, DataType.Float, [], []))));
         proto.Graph.Output.AddRange(Outputs.Select(o => new ValueInfoProto { Name = o }));
         string where = $"{model.Name}, float part at {GraphIndex.DisplayName(nodes[0])}";
-        session = new OnnxRuntimeSession(OnnxModel.FromProto(proto, where), settings: (settings ?? new()) with { Spin = false });
+        session = new OnnxRuntimeSession(OnnxModel.FromProto(proto, where), settings: Settings(settings, nodes));
     }
 
     public override IEnumerable<PlanLayer> Layers => nodes.Select(n => new PlanLayer(n.Name, n.OpType, () => "ONNX Runtime", IsInteger: false));
@@ -79,6 +80,13 @@ internal sealed class FloatIsland : PlanStep
     }
 
     public override void Dispose() => session.Dispose();
+
+    /// <summary>Idle threads of an island do not spin, and waking them costs more than most nodes are worth: only nodes of much arithmetic get them.</summary>
+    private static SessionSettings Settings(SessionSettings? settings, IReadOnlyList<NodeProto> nodes) => (settings ?? new()) with
+    {
+        Spin = false,
+        IntraOpThreads = nodes.Any(n => Heavy.Contains(n.OpType)) ? settings?.IntraOpThreads ?? 0 : 1,
+    };
 
     private static ValueInfoProto Describe(Execution.ValueType type)
     {
