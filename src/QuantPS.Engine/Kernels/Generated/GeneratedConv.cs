@@ -114,7 +114,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         // A part has whole pixels only where it has all channels; else the sums come afterwards.
         bool adds = residual is not null && pairsAtOnce == Pairs;
         KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer, pairsAtOnce,
-            adds ? (byte*)other.Pointer : null, adds ? residual!.Value.Rule : default, KernelSelector.UsesVectors));
+            adds ? (byte*)other.Pointer : null, adds ? residual!.Value.Rule : default, adds && KernelSelector.UsesVectors));
         if (residual is { } late && !adds)
             BinaryKernel.Run(output, late.Other, output, late.Rule);
         // Finalizers free weights and parameters, and the code that reads them holds no reference to this object.
