@@ -82,6 +82,10 @@ public sealed class QParams
     /// <summary>True when every zero point is 0, which is what oneDNN asks of weights.</summary>
     public bool HasZeroZeroPoints => Array.TrueForAll(zeroPoints, z => z == 0) && (floatZeroPoints is null || Array.TrueForAll(floatZeroPoints, z => z == 0));
 
+    /// <summary>Whether integers mean the same under both: type, scheme, axis, scales, zero points.</summary>
+    public bool IsSameAs(QParams other) => ReferenceEquals(this, other) || (DType == other.DType && Scheme == other.Scheme && Axis == other.Axis
+        && scales.AsSpan().SequenceEqual(other.scales) && zeroPoints.AsSpan().SequenceEqual(other.zeroPoints) && FloatZeroPoints.SequenceEqual(other.FloatZeroPoints));
+
     /// <summary>Throws unless the parameters fit a tensor of this shape.</summary>
     /// <exception cref="QuantException">ShapeMismatch.</exception>
     public void CheckFits(ReadOnlySpan<int> shape)

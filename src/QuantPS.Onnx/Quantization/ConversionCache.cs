@@ -53,14 +53,11 @@ internal sealed class ConversionCache
             }
             parameters = adjust?.Invoke(parameters) ?? parameters;
             if (weights.TryGetValue((node, input), out (EngineKind Backend, QuantRange? Range, QuantizedTensor Weight) known)
-                && known.Backend == rules.Backend && known.Range == range && Same(known.Weight.QParams, parameters))
+                && known.Backend == rules.Backend && known.Range == range && known.Weight.QParams.IsSameAs(parameters))
                 return known.Weight;
             QuantizedTensor made = ModelQuantizer.Quantize(opened ?? real(), parameters, rules.Backend, range);
             weights[(node, input)] = (rules.Backend, range, made);
             return made;
         }
     }
-
-    private static bool Same(QParams a, QParams b) => ReferenceEquals(a, b) || (!a.HasFloatZeroPoints && !b.HasFloatZeroPoints && a.DType == b.DType
-        && a.Scheme == b.Scheme && a.Axis == b.Axis && a.Scales.SequenceEqual(b.Scales) && a.ZeroPoints.SequenceEqual(b.ZeroPoints));
 }

@@ -51,8 +51,7 @@ internal sealed class GraphValue : IDisposable
     public QuantizedTensor Meant(QParams qparams)
     {
         meant ??= new QuantizedTensor(typed!.Shape, typed.Memory, qparams);
-        QParams own = meant.QParams;
-        return own.Scales[0] == qparams.Scales[0] && own.ZeroPoints[0] == qparams.ZeroPoints[0] ? meant : meant.With(qparams);
+        return meant.QParams.IsSameAs(qparams) ? meant : meant.With(qparams);
     }
 
     /// <summary>The integers; quantized with the value's parameters when it came as float.</summary>

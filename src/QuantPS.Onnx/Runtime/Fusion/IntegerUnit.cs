@@ -61,16 +61,13 @@ internal sealed record IntegerUnit
             QParams input = Inputs[0].QParams;
             if (Operator.CreateStep(new StepContext(Context, [input], input, Range, OnnxRule: true)) is not Int8Step moved)
                 return null;
-            if (OneMeaning(input, Output.QParams))
+            if (input.IsSameAs(Output.QParams))
                 return (null, moved);
             QuantizedTable table = new(input, Output.QParams, v => v, onnxRule: true);
             return (null, (inputs, spent) => table.Run(moved(inputs, spent)));
         }
         return Operator.CreateStep(StepContext) is Int8Step step ? (null, step) : null;
     }
-
-    private static bool OneMeaning(QParams a, QParams b) =>
-        a.DType == b.DType && a.Scales[0] == b.Scales[0] && a.ZeroPoints[0] == b.ZeroPoints[0];
 
     private QuantizedTensor Limited(QuantizedTensor y)
     {

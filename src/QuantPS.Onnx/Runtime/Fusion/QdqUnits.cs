@@ -46,7 +46,7 @@ internal sealed class QdqUnits(UnitValues values)
         NodeContext context = new(values.Graph, node, values.Types) { Dequantized = Dequantized };
         int[] activations = [.. op.ActivationInputs(node)];
         if (op.QuantizedOutputs(node).Count != 1 || node.Output.Skip(1).Any(o => o.Length > 0) || activations.Any(i => Source(GraphIndex.Input(node, i)) is null)
-            || (op is WeightOperator && Source(GraphIndex.Input(node, 1)) is null) || op.WhyFloat(context) is not null)
+            || op.WhyFloat(context) is not null)
             return null;
         NodeProto last = node;
         List<NodeProto> nodes = [node];
@@ -95,23 +95,15 @@ internal sealed class QdqUnits(UnitValues values)
         };
     }
 
-    /// <summary>The integers behind a dequantized value of 8 bits per tensor; for weights any parameters will do.</summary>
-    private (string Name, QParams QParams)? Source(string value)
-    {
-        if (values.Graph.Producer(value) is not NodeProto node || !IsPair(node, "DequantizeLinear"))
-            return null;
-        QDType? dtype = UnitValues.EightBit(values.TypeOf(node.Input[0]));
-        return values.Parameters(dtype, node.Input[1], GraphIndex.Input(node, 2)) is QParams p ? (node.Input[0], p)
-            : dtype is QDType eight && values.Scales(node.Input[1]) is { Length: > 1 } && values.Graph.Constant(node.Input[0]) is not null
-                ? (node.Input[0], new QParams(1f, 0, eight)) : null;
-    }
+    /// <summary>The integers behind a dequantized value of 8 bits per tensor, and what they mean.</summary>
+    private (string Name, QParams QParams)? Source(string value) => values.Graph.Producer(value) is NodeProto node && IsPair(node, "DequantizeLinear")
+        && values.Parameters(UnitValues.EightBit(values.TypeOf(node.Input[0])), node.Input[1], GraphIndex.Input(node, 2)) is QParams p ? (node.Input[0], p) : null;
 
     private static bool IsPair(NodeProto node, string opType) => node.Is(opType) && node.GetInt("block_size", 0) == 0;
 
     private QuantizedTensor? WeightOf(NodeContext context, WeightOperator op)
     {
-        NodeProto node = values.Graph.Producer(context.Node.Input[1])!;
-        if (context.ConstantInput(1) is not { } real)
+        if (context.ConstantInput(1) is not { } real || values.Graph.Producer(context.Node.Input[1]) is not NodeProto node || !IsPair(node, "DequantizeLinear"))
             return null;
         int rank = real.Dims.Count, channels = op is ConvTranspose || op.WeightIsTransposed(context.Node) ? 1 : 0;
         int axis = TensorShape.NormalizeAxis((int)node.GetInt("axis", 1), rank);

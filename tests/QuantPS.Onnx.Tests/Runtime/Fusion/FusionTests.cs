@@ -120,6 +120,26 @@ public class FusionTests
         Assert.Equal(expected.IntRepr(), actual.IntRepr());
     }
 
+    /// <summary>An operand with a scale per channel has no single meaning, which the kernels of pairs want.</summary>
+    [Fact]
+    public void OperandsWithScalesPerChannelAreNoLayers()
+    {
+        OnnxModel model = Model(
+            [
+                Nodes.Create("QuantizeLinear", "q", ["x", "s", "z"], ["q"]),
+                Nodes.Create("DequantizeLinear", "d", ["q", "s", "z"], ["h"]),
+                Nodes.Create("DequantizeLinear", "dc", ["c", "cs"], ["e"], Nodes.Attribute("axis", 1L)),
+                Nodes.Create("Mul", "by", ["h", "e"], ["m"]),
+                Nodes.Create("QuantizeLinear", "q2", ["m", "s", "z"], ["y"]),
+            ],
+            [TensorProtos.Create("s", [0.05f], []), OneNode.Integers(DataType.Uint8, [], 60).Typed!.ToProto("z"),
+                OneNode.Integers(DataType.Uint8, [1, 3, 1, 1], 20, 200, 90).Typed!.ToProto("c"), TensorProtos.Create("cs", [0.02f, 0.01f, 0.005f], [3])], ["y"], DataType.Uint8);
+        using ModelPlan plan = new(model), single = new(model, fuse: false);
+        Assert.DoesNotContain(plan.Steps, s => s is UnitStep);
+        Tensor x = TestModels.Random(3, 2, 3, 9, 7);
+        Assert.Equal(((QuantizedTensor)single.Run(x)["y"]).IntRepr(), ((QuantizedTensor)plan.Run(x)["y"]).IntRepr());
+    }
+
     /// <summary>What looks like a layer and is none: the value between is needed elsewhere, is an output, or has computed parameters.</summary>
     [Theory]
     [InlineData("elsewhere")]
