@@ -9,7 +9,7 @@ public enum BinaryOperation
     Multiply,
 }
 
-/// <summary>A sum or product of 8-bit tensors in float32: both operands' real values, what becomes of them, ReLU, quantized.</summary>
+/// <summary>A sum or product of 8-bit tensors in float32: both operands' real values, what becomes of them, ReLU, quantized. Or ONNX Runtime's own sum.</summary>
 public readonly struct BinaryRule
 {
     /// <param name="x">Per-tensor parameters of the first operand, 8 bits.</param>
@@ -28,17 +28,55 @@ public readonly struct BinaryRule
         Operation = operation;
     }
 
-    public float ScaleX { get; }
+    /// <summary>ONNX Runtime's sum of 8-bit tensors of one dtype, QLinearAdd, which it also makes of an Add between DequantizeLinear and QuantizeLinear.</summary>
+    /// <remarks>
+    /// Source: MLAS, intrinsics/avx2/qladd_avx2.cpp. With r_x = f32(s_x / s_z), r_y = f32(s_y / s_z) and c = z_z - fma(r_x, z_x, f32(r_y z_y)):
+    /// rne(fma(x, r_x, fma(y, r_y, c))), saturated; as the compiler of the released x64 libraries contracts it. Where a single x stands for many (its last
+    /// dimension is 1 and y's is not) the product of x is the inner one. NaN and beyond int32: the minimum.
+    /// </remarks>
+    /// <param name="x">Per-tensor parameters of the first operand, 8 bits.</param>
+    /// <param name="y">Of the second, of the same dtype.</param>
+    /// <param name="output">Of the sum, of the same dtype.</param>
+    /// <param name="firstIsInner">The first operand's product is the inner one.</param>
+    public static BinaryRule ByRatios(QParams x, QParams y, QParams output, bool firstIsInner)
+    {
+        QuantizeRule rounding = new(output.Scales[0], output.ZeroPoints[0], output.DType, divides: true);
+        float ratioX = x.Scales[0] / output.Scales[0], ratioY = y.Scales[0] / output.Scales[0];
+        return new BinaryRule(x, y, rounding, fused: false, relu: false)
+        {
+            IsByRatios = true,
+            ScaleX = ratioX,
+            ScaleY = ratioY,
+            Constant = rounding.ZeroPoint - MathF.FusedMultiplyAdd(ratioX, x.ZeroPoints[0], ratioY * y.ZeroPoints[0]),
+            FirstIsInner = firstIsInner,
+        };
+    }
 
-    public int ZeroX { get; }
+    /// <summary>The same results for the operands in the other order.</summary>
+    public BinaryRule Swapped() => this with
+    {
+        ScaleX = ScaleY,
+        ZeroX = ZeroY,
+        SignedX = SignedY,
+        ScaleY = ScaleX,
+        ZeroY = ZeroX,
+        SignedY = SignedX,
+        FirstIsInner = !FirstIsInner,
+    };
 
-    public bool SignedX { get; }
+    /// <summary>Real value of a step; of a sum by ratios in steps of the result.</summary>
+    public float ScaleX { get; private init; }
 
-    public float ScaleY { get; }
+    public int ZeroX { get; private init; }
 
-    public int ZeroY { get; }
+    public bool SignedX { get; private init; }
 
-    public bool SignedY { get; }
+    /// <inheritdoc cref="ScaleX"/>
+    public float ScaleY { get; private init; }
+
+    public int ZeroY { get; private init; }
+
+    public bool SignedY { get; private init; }
 
     public QuantizeRule Output { get; }
 
@@ -48,12 +86,26 @@ public readonly struct BinaryRule
 
     public BinaryOperation Operation { get; }
 
+    /// <summary>A sum in steps of the result, see <see cref="ByRatios"/>.</summary>
+    public bool IsByRatios { get; private init; }
+
+    /// <summary>What a sum by ratios starts from, in steps: both zero points and the result's.</summary>
+    public float Constant { get; private init; }
+
+    /// <summary>Which product a sum by ratios adds first.</summary>
+    public bool FirstIsInner { get; private init; }
+
     /// <summary>One result: what every kernel has to give.</summary>
     public byte Apply(byte x, byte y)
     {
+        if (IsByRatios)
+            return unchecked((byte)Math.Clamp(Rounding.ConvertToInt32(Steps(SignedX ? (sbyte)x : x, SignedY ? (sbyte)y : y)), Output.Min, Output.Max));
         float a = Real(x, ScaleX, ZeroX, SignedX), b = Real(y, ScaleY, ZeroY, SignedY), v = Operation == BinaryOperation.Add ? a + b : a * b;
         return unchecked((byte)Output.Apply(Relu ? MathF.Max(v, 0f) : v));
     }
+
+    private float Steps(int x, int y) => FirstIsInner ? MathF.FusedMultiplyAdd(y, ScaleY, MathF.FusedMultiplyAdd(x, ScaleX, Constant))
+        : MathF.FusedMultiplyAdd(x, ScaleX, MathF.FusedMultiplyAdd(y, ScaleY, Constant));
 
     private float Real(byte b, float scale, int zeroPoint, bool signed)
     {

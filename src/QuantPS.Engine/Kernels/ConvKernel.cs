@@ -25,6 +25,9 @@ public abstract class ConvKernel
     /// <param name="output">Receives [N, O, output spatial...] in the kernel's layout.</param>
     public abstract void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output);
 
+    /// <summary>Whether sums by a rule are made of each output as it is stored, so that what is added may be the output's own memory.</summary>
+    public virtual bool AddsInPlace(in BinaryRule rule) => false;
+
     /// <summary>The same, and the sums with another tensor in the outputs' place.</summary>
     /// <param name="input">8-bit activations, [N, C, spatial...] in the kernel's layout.</param>
     /// <param name="batch">N.</param>

@@ -13,7 +13,8 @@ namespace QuantPS.Engine.Layers;
 /// QNNPACK, quint8 and equal shapes: qnnpack/src/qnnpack/requantization.h pytorch_qnnp_compute_add_quantization_params, q8vadd/sse2.c, in
 /// fixed point: m_a = rne(s_a/s_y * 2^n), m_b likewise, n = 21 - exponent of the larger ratio; acc = m_a (a - z_a) + m_b (b - z_b) in int32;
 /// shifted right by n, ties away from zero; + z_y; clamped. Engine qnnpack and qint8: XNNPACK qs8-vadd, n = 20 - exponent, ties upwards.
-/// onnxruntime: QuantizeLinear(DequantizeLinear(a) + DequantizeLinear(b)).
+/// onnxruntime: QLinearAdd, see <see cref="BinaryRule.ByRatios"/>, which ONNX Runtime also runs for an Add between DequantizeLinear and QuantizeLinear. Where it
+/// has none - dtypes differ, or a ReLU whose zero is not the smallest integer - QuantizeLinear(DequantizeLinear(a) + DequantizeLinear(b)).
 /// </remarks>
 public sealed class QuantizedAdd
 {
@@ -65,16 +66,16 @@ public sealed class QuantizedAdd
         if (TakesFixedPoint(x.QParams) && (x.DType == QDType.QInt8 || x.Dims.SequenceEqual(y.Dims)))
             RunFixedPoint(operands, new FixedPointAddRule(x.QParams, y.QParams, OutputQParams, options.Relu));
         else
-            RunFloat(operands, x.QParams, y.QParams);
+            RunFloat(operands, x.QParams, y.QParams, firstIsInner: x.Rank > 0 && x.Dims[^1] == 1 && y.Rank > 0 && y.Dims[^1] != 1);
         return operands.Result;
     }
 
-    /// <summary>The sum as a rule for every pair wherever it lies; null where the arithmetic is another.</summary>
+    /// <summary>The sum of tensors of one shape as a rule for every pair wherever it lies; null where the arithmetic is another.</summary>
     internal BinaryRule? RuleFor(QParams x, QParams y)
     {
         if (options.Compat || TakesFixedPoint(x) || (engine != EngineKind.OnnxRuntime && x.DType != y.DType))
             return null;
-        return FloatRule(x, y, new AtenQuantizer(OutputQParams, options));
+        return FloatRule(x, y, new AtenQuantizer(OutputQParams, options), firstIsInner: false);
     }
 
     /// <summary>The parameters that this was planned for.</summary>
@@ -82,11 +83,11 @@ public sealed class QuantizedAdd
 
     private bool TakesFixedPoint(QParams operand) => engine == EngineKind.Qnnpack && operand.DType == OutputQParams.DType;
 
-    private void RunFloat(in BinaryOperands operands, QParams x, QParams y)
+    private void RunFloat(in BinaryOperands operands, QParams x, QParams y, bool firstIsInner)
     {
         var quantizer = new AtenQuantizer(OutputQParams, options);
         bool onnx = engine == EngineKind.OnnxRuntime;
-        BinaryRule rule = FloatRule(x, y, quantizer), tail = new(x, y, quantizer.ScalarRule, fused: false, options.Relu);
+        BinaryRule rule = FloatRule(x, y, quantizer, firstIsInner), tail = new(x, y, quantizer.ScalarRule, fused: false, options.Relu);
         int length = operands.Broadcast.Length, vector = onnx ? length : quantizer.VectorLength(length);
         if (operands.Broadcast.IsPlain)
         {
@@ -98,11 +99,14 @@ public sealed class QuantizedAdd
         BinaryRuns.Run(operands, vector, (a, b, sums) => BinaryKernel.Run(a, b, sums, rule, vectors), (a, b, sums) => BinaryKernel.Run(a, b, sums, tail, vectors));
     }
 
-    private BinaryRule FloatRule(QParams x, QParams y, AtenQuantizer quantizer)
+    private BinaryRule FloatRule(QParams x, QParams y, AtenQuantizer quantizer, bool firstIsInner)
     {
-        bool onnx = engine == EngineKind.OnnxRuntime;
-        QuantizeRule output = onnx ? new QuantizeRule(OutputQParams.Scales[0], OutputQParams.ZeroPoints[0], OutputQParams.DType, divides: true) : quantizer.VectorRule;
-        return new(x, y, output, fused: !onnx, options.Relu);
+        if (engine != EngineKind.OnnxRuntime)
+            return new(x, y, quantizer.VectorRule, fused: true, options.Relu);
+        bool nothingToClamp = !options.Relu || OutputQParams.ZeroPoints[0] == OutputQParams.DType.Range().Min;
+        return x.DType == y.DType && x.DType == OutputQParams.DType && nothingToClamp
+            ? BinaryRule.ByRatios(x, y, OutputQParams, firstIsInner)
+            : new(x, y, new QuantizeRule(OutputQParams.Scales[0], OutputQParams.ZeroPoints[0], OutputQParams.DType, divides: true), fused: false, options.Relu);
     }
 
     private static void RunFixedPoint(in BinaryOperands operands, FixedPointAddRule rule)

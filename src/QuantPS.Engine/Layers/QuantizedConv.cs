@@ -86,21 +86,35 @@ public sealed class QuantizedConv : QuantizedWeightLayer
     /// the cache. The same integers as one after the other.</summary>
     /// <param name="x">The convolution's input.</param>
     /// <param name="other">The other operand of the sum.</param>
-    /// <param name="add">The sum. Which operand is the first does not matter to it.</param>
+    /// <param name="add">The sum.</param>
     /// <param name="spent">The other operand's memory may be written over.</param>
+    /// <param name="otherIsFirst">The other operand is the sum's first one, the convolution's result its second.</param>
     /// <exception cref="QuantException">ShapeMismatch, UnsupportedDType.</exception>
-    public QuantizedTensor RunAndAdd(QuantizedTensor x, QuantizedTensor other, QuantizedAdd add, bool spent = false)
+    public QuantizedTensor RunAndAdd(QuantizedTensor x, QuantizedTensor other, QuantizedAdd add, bool spent = false, bool otherIsFirst = false)
     {
         int[] outputShape = OutputShape(x);
         Plan plan = plans.For(x.QParams);
         Memory<byte> terms = default;
         bool lies = plan.Kernel.Layout == KernelLayout.ChannelsLast && other.TryGetChannelsLast(out terms);
-        if (!lies || !other.Dims.SequenceEqual(outputShape) || add.RuleFor(OutputQParams, other.QParams) is not { } rule)
-            return add.Run(Run(x), other, spent ? SpentOperand.First | SpentOperand.Second : SpentOperand.First);
-        QuantizedTensor y = OperatorChecks.NewTensor(outputShape, add.OutputQParams, x, KernelLayout.ChannelsLast, out Memory<byte> output);
+        if (!lies || !other.Dims.SequenceEqual(outputShape) || RuleFor(add, other, otherIsFirst) is not { } rule)
+        {
+            return otherIsFirst
+                ? add.Run(other, Run(x), SpentOperand.Second | (spent ? SpentOperand.First : SpentOperand.None))
+                : add.Run(Run(x), other, SpentOperand.First | (spent ? SpentOperand.Second : SpentOperand.None));
+        }
+        QuantizedTensor y;
+        Memory<byte> output = terms;
+        if (spent && plan.Kernel.AddsInPlace(rule))
+            y = new QuantizedTensor(outputShape, terms, add.OutputQParams, KernelLayout.ChannelsLast) { Source = x.Source };
+        else
+            y = OperatorChecks.NewTensor(outputShape, add.OutputQParams, x, KernelLayout.ChannelsLast, out output);
         RunKernel(plan.Kernel, x, output, new ConvResidual(terms, rule));
         return y;
     }
+
+    /// <summary>The sum's rule with the convolution's output as its first operand.</summary>
+    private BinaryRule? RuleFor(QuantizedAdd add, QuantizedTensor other, bool otherIsFirst) =>
+        otherIsFirst ? add.RuleFor(other.QParams, OutputQParams)?.Swapped() : add.RuleFor(OutputQParams, other.QParams);
 
     /// <summary>Results stay in the kernel's layout; an input that lies plane by plane is turned for a kernel that wants pixels.</summary>
     private void RunKernel(ConvKernel kernel, QuantizedTensor x, Memory<byte> output, ConvResidual? residual)

@@ -39,7 +39,7 @@ internal sealed class ResidualStep : PlanStep
     public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs) => Run(inputs, outputs, 0);
 
     public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs, uint spent) =>
-        outputs[0] = add.Made(layer.RunAndAdd(conv.Read(0, inputs[0]), add.Read(other, inputs[^1]), sum, inputs.Length > 1 && (spent & 2) != 0));
+        outputs[0] = add.Made(layer.RunAndAdd(conv.Read(0, inputs[0]), add.Read(other, inputs[^1]), sum, inputs.Length > 1 && (spent & 2) != 0, otherIsFirst: other == 0));
 
     /// <summary>Puts such pairs in the place of their sums. The steps that became part of one are the same objects, for whoever disposes them.</summary>
     /// <param name="steps">In running order.</param>

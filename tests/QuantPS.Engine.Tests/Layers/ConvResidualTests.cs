@@ -25,7 +25,7 @@ public class ConvResidualTests
                 bool depthwise = random.Next(5) == 0;
                 if (depthwise)
                     outputs = inputs;
-                QDType type = engine == EngineKind.Qnnpack && random.Next(2) == 0 ? QDType.QInt8 : QDType.QUInt8;
+                QDType type = engine is EngineKind.Qnnpack or EngineKind.OnnxRuntime && random.Next(2) == 0 ? QDType.QInt8 : QDType.QUInt8;
                 int Zero() => type == QDType.QInt8 ? random.Next(-20, 20) : random.Next(100, 150);
                 ConvGeometry geometry = new([kernel, kernel], [random.Next(1, 3)], [kernel / 2], null, null, depthwise ? inputs : 1);
                 QParams x = new(0.02f, Zero(), type), y = new(0.05f * MathF.Sqrt(inputs), Zero(), type), other = new(0.07f * MathF.Sqrt(inputs), Zero(), type), sum = new(0.1f * MathF.Sqrt(inputs), Zero(), type);
@@ -42,6 +42,9 @@ public class ConvResidualTests
                 QuantizedTensor sums = conv.RunAndAdd(image, pixels, add, spent: draw % 2 == 0);
                 Assert.Equal(expected, sums.Bytes.ToArray());
                 Assert.Same(sum, sums.QParams);
+                // The other way round, which differs near ties.
+                QuantizedAdd reversed = new(other, y, sum, engine, new LayerOptions { Relu = relu });
+                Assert.Equal(reversed.Run(residual, first).Bytes.ToArray(), conv.RunAndAdd(image, Pixels(residual), reversed, spent: draw % 3 == 0, otherIsFirst: true).Bytes.ToArray());
             }
         }
         finally

@@ -24,6 +24,9 @@ internal unsafe struct ConvTileCall
 
     /// <summary>How many tiles, at least 1.</summary>
     public long Tiles;
+
+    /// <summary>For code with a sum: its numbers.</summary>
+    public ConvSumNumbers* Sum;
 }
 
 /// <summary>Machine code for a convolution tile with AVX-512 VNNI.</summary>
@@ -73,7 +76,7 @@ internal sealed unsafe class ConvTileCode
         // Channels that are stored at once: of a pixel up to 64; and those of the last such part.
         private readonly int lastChannels = (spec.ChannelBlocks <= 2 ? spec.ChannelBlocks - 1 : (spec.ChannelBlocks - 1) % 4) * 16 + spec.LastBlockChannels;
         private readonly bool partial = spec.ChannelBlocks <= 2 ? spec.LastBlockChannels < 16 : spec.ChannelBlocks % 4 != 0 || spec.LastBlockChannels < 16;
-        private readonly AssemblerRegister64 input = r8, weights = r9, output = r10, parameters = r11, tiles = rdx, x = rax, w = rcx;
+        private readonly AssemblerRegister64 input = r8, weights = r9, output = r10, parameters = r11, tiles = rdx, x = rax, w = rcx, sum = rdi;
 
         public void Emit()
         {
@@ -86,6 +89,13 @@ internal sealed unsafe class ConvTileCode
             {
                 c.mov(rax, (1L << lastChannels) - 1);
                 c.kmovq(k1, rax);
+            }
+            if (spec.Sum is not null)
+            {
+                c.mov(eax, (1 << spec.LastBlockChannels) - 1);
+                c.kmovd(k2, eax);
+                // The argument's own register, which nothing else is read from any more.
+                c.mov(sum, Field(nameof(ConvTileCall.Sum)));
             }
             Label tile = c.CreateLabel();
             c.Label(ref tile);
@@ -101,8 +111,20 @@ internal sealed unsafe class ConvTileCode
 
         private AssemblerRegisterZMM Accumulator(int pixel, int block) => Zmm(pixel * blocks + block);
 
+        /// <summary>What is added was written some layers ago, and lies in strides that no hardware foresees: fetched while the products are made.</summary>
+        private void FetchOther()
+        {
+            c.mov(x, __qword_ptr[sum + (int)Marshal.OffsetOf<ConvSumNumbers>(nameof(ConvSumNumbers.Distance))]);
+            c.add(x, output);
+            for (int p = 0; p < pixels; p++)
+                for (int at = 0; at < blocks * 16; at += 64)
+                    c.prefetcht0(__byte_ptr[x + (p * spec.OutputPixelStep + at)]);
+        }
+
         private void Products()
         {
+            if (spec.Sum is not null)
+                FetchOther();
             for (int p = 0; p < pixels; p++)
             {
                 for (int b = 0; b < blocks; b++)
@@ -196,9 +218,22 @@ internal sealed unsafe class ConvTileCode
             RequantizationCode end = new(c, spec.Form, parameters, ConstantsAt(spec.Form));
             int[][] byBlock = [.. Enumerable.Range(0, blocks).Select(b => Enumerable.Range(0, pixels).Select(p => p * blocks + b).ToArray())];
             end.Convert(byBlock, (array, block) => new(Numbers(array, block)), [28, 29, 30, 31]);
+            if (spec.Sum is { } added)
+            {
+                // Where the products were read from is of no use any more.
+                AssemblerRegister64 other = x;
+                c.mov(other, __qword_ptr[sum + (int)Marshal.OffsetOf<ConvSumNumbers>(nameof(ConvSumNumbers.Distance))]);
+                c.add(other, output);
+                end.Add(
+                    from p in Enumerable.Range(0, pixels)
+                    from b in Enumerable.Range(0, blocks)
+                    select (p * blocks + b, __xmmword_ptr[other + (p * spec.OutputPixelStep + b * 16)], b == blocks - 1 && spec.LastBlockChannels < 16),
+                    added, sum, [28, 29, 30, 31]);
+            }
             const int order = 31, zero = 30, floor = 29, spare = 28;
             end.LoadOrder(order);
-            end.LoadPackConstants(zero, floor);
+            if (spec.Sum is null)
+                end.LoadPackConstants(zero, floor);
             int pixelsAtOnce = Math.Max(1, 4 / blocks);
             for (int p = 0; p < pixels; p += pixelsAtOnce)
             {
@@ -206,7 +241,7 @@ internal sealed unsafe class ConvTileCode
                 for (int first = p * blocks; first <= p * blocks + blocks - 1; first += 4)
                 {
                     // Where the last four are not all there, the last accumulator stands in; its copies are not stored.
-                    end.Pack([first, Math.Min(first + 1, lastOfAll), Math.Min(first + 2, lastOfAll), Math.Min(first + 3, lastOfAll)], spare, zero, floor);
+                    end.Pack([first, Math.Min(first + 1, lastOfAll), Math.Min(first + 2, lastOfAll), Math.Min(first + 3, lastOfAll)], spare, zero, floor, spec.Sum is not null);
                     c.vpermd(Zmm(first), Zmm(order), Zmm(first));
                     if (blocks > 2)
                     {

@@ -36,7 +36,15 @@ internal sealed record ConvTileSpec
 
     /// <summary>Which steps the formula has.</summary>
     public required FormShape Form { get; init; }
+
+    /// <summary>The sum that the outputs go into, if any.</summary>
+    public SumShape? Sum { get; init; }
 }
+
+/// <summary>The steps of a sum by ratios (<see cref="BinaryRule.ByRatios"/>) behind a convolution, without its numbers. Both operands and the result are of one dtype.</summary>
+/// <param name="ConvIsInner">The convolution's product is the inner one.</param>
+/// <param name="Signed">They are qint8.</param>
+internal readonly record struct SumShape(bool ConvIsInner, bool Signed);
 
 /// <summary>The steps of a <see cref="RequantizationForm"/>, without its numbers.</summary>
 /// <param name="Fused">A fused bias.</param>

@@ -98,6 +98,9 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output, in ConvResidual residual) =>
         Run(input, batch, inputSpatial[0], inputSpatial[1], output, residual);
 
+    /// <inheritdoc/>
+    public override bool AddsInPlace(in BinaryRule rule) => SumOf(rule) is not null;
+
     /// <inheritdoc cref="Run(ReadOnlyMemory{byte}, int, int[], Memory{byte})"/>
     public void Run(ReadOnlyMemory<byte> input, int batch, int height, int width, Memory<byte> output, ConvResidual? residual = null)
     {
@@ -111,18 +114,33 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         // A unit is a band of one image. Threads get units, each with all channels: two that wrote neighbouring channels of a pixel would fight
         // for its cache line. Only where there are fewer units than threads, the pairs of channel blocks are shared out.
         int pairsAtOnce = units >= KernelThreads.Count ? Pairs : 1;
-        // A part has whole pixels only where it has all channels; else the sums come afterwards.
-        bool adds = residual is not null && pairsAtOnce == Pairs;
-        KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer, pairsAtOnce,
-            adds ? (byte*)other.Pointer : null, adds ? residual!.Value.Rule : default, adds && KernelSelector.UsesVectors));
-        if (residual is { } late && !adds)
-            BinaryKernel.Run(output, late.Other, output, late.Rule);
+        byte* sums = (byte*)y.Pointer, terms = (byte*)other.Pointer;
+        if (residual is { Rule: var rule } && SumOf(rule) is { } sum)
+        {
+            ConvSumNumbers numbers = RequantizationCode.SumNumbers(form, rule);
+            numbers.Distance = terms - sums;
+            KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, pairsAtOnce, null, default, false, sum, &numbers));
+        }
+        else
+        {
+            // A part has whole pixels only where it has all channels; else the sums come afterwards.
+            bool adds = residual is not null && pairsAtOnce == Pairs;
+            KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, pairsAtOnce,
+                adds ? terms : null, adds ? residual!.Value.Rule : default, adds && KernelSelector.UsesVectors));
+            if (residual is { } late && !adds)
+                BinaryKernel.Run(output, late.Other, output, late.Rule);
+        }
         // Finalizers free weights and parameters, and the code that reads them holds no reference to this object.
         GC.KeepAlive(this);
     }
 
-    /// <summary>other is null where nothing is added.</summary>
-    private readonly struct Work(GeneratedConv conv, Shape shape, byte* input, byte* output, int pairsAtOnce, byte* other, BinaryRule rule, bool vectors) : IKernelWork
+    /// <summary>The sum that the code can make itself.</summary>
+    private SumShape? SumOf(in BinaryRule rule) =>
+        rule.IsByRatios && rule.SignedX == formShape.Signed ? new SumShape(rule.FirstIsInner, formShape.Signed) : null;
+
+    /// <summary>other is null where no sums are made band by band, sum where the code makes none.</summary>
+    private readonly struct Work(GeneratedConv conv, Shape shape, byte* input, byte* output, int pairsAtOnce, byte* other, BinaryRule rule, bool vectors,
+        SumShape? sum = null, ConvSumNumbers* numbers = null) : IKernelWork
     {
         /// <summary>Jobs [from, to): unit by unit, and of a unit pair by pair (or all at once).</summary>
         public void Run(int from, int to)
@@ -132,7 +150,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
                 for (int unit = from, end; unit < to; unit = end)
                 {
                     end = other is null ? to : Math.Min(Math.Min(to, unit + shape.BandsToAdd), (unit / shape.Bands.Length + 1) * shape.Bands.Length);
-                    conv.RunUnits(shape, input, output, unit, end, 0, conv.Pairs);
+                    conv.RunUnits(shape, input, output, unit, end, 0, conv.Pairs, sum, numbers);
                     if (other is not null)
                         Add(unit, end);
                 }
@@ -142,7 +160,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
             {
                 int unit = job / conv.Pairs;
                 end = Math.Min(to, (unit + 1) * conv.Pairs);
-                conv.RunUnits(shape, input, output, unit, unit + 1, job - unit * conv.Pairs, end - unit * conv.Pairs);
+                conv.RunUnits(shape, input, output, unit, unit + 1, job - unit * conv.Pairs, end - unit * conv.Pairs, sum, numbers);
             }
         }
 
@@ -156,7 +174,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         }
     }
 
-    private void RunUnits(Shape s, byte* input, byte* output, int from, int to, int firstPair, int lastPair)
+    private void RunUnits(Shape s, byte* input, byte* output, int from, int to, int firstPair, int lastPair, SumShape? sum, ConvSumNumbers* numbers)
     {
         int bands = s.Bands.Length;
         for (int unit = from, end; unit < to; unit = end)
@@ -171,7 +189,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
             if (weightsStay)
             {
                 foreach (Band band in chunk)
-                    RunBand(s, band, image, result, firstPair, lastPair);
+                    RunBand(s, band, image, result, firstPair, lastPair, sum, numbers);
             }
             else
             {
@@ -179,13 +197,13 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
                 int atOnce = chunk[0].Tile.PairsAtOnce;
                 for (int pair = firstPair; pair < lastPair; pair += atOnce)
                     foreach (Band band in chunk)
-                        RunBand(s, band, image, result, pair, Math.Min(pair + atOnce, lastPair));
+                        RunBand(s, band, image, result, pair, Math.Min(pair + atOnce, lastPair), sum, numbers);
             }
         }
     }
 
     /// <summary>A band, channel blocks of the pairs [from, to).</summary>
-    private void RunBand(Shape s, Band band, byte* image, byte* output, int from, int to)
+    private void RunBand(Shape s, Band band, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers)
     {
         for (int pair = from, count; pair < to; pair += count)
         {
@@ -198,16 +216,21 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
             call.Output = output + ((long)band.Row * s.OutWidth + band.Column) * outputs + first;
             call.Parameters = parameters + (long)pair * parameterStride;
             call.Tiles = band.Tiles;
-            Code(s, band.Tile, blocks, last).Run(&call);
+            call.Sum = numbers;
+            Code(s, band.Tile, blocks, last, sum).Run(&call);
         }
     }
 
     /// <summary>Where a band begins in an image's output; the image's end behind the last.</summary>
     private long Start(Shape s, int band) => band == s.Bands.Length ? s.OutputBytes : ((long)s.Bands[band].Row * s.OutWidth + s.Bands[band].Column) * outputs;
 
-    private ConvTileCode Code(Shape s, Tile tile, int blocks, int last) => tile.Codes[(blocks - 1) * 17 + last] ?? Generate(s, tile, blocks, last);
+    private ConvTileCode Code(Shape s, Tile tile, int blocks, int last, SumShape? sum)
+    {
+        ref ConvTileCode? known = ref tile.CodesFor(sum)[(blocks - 1) * 17 + last];
+        return known ??= Generate(s, tile, blocks, last, sum);
+    }
 
-    private ConvTileCode Generate(Shape s, Tile tile, int blocks, int last) => tile.Codes[(blocks - 1) * 17 + last] = ConvTileCode.For(new ConvTileSpec
+    private ConvTileCode Generate(Shape s, Tile tile, int blocks, int last, SumShape? sum) => ConvTileCode.For(new ConvTileSpec
     {
         Pixels = new PixelOffsets(tile.Offsets),
         ChannelBlocks = blocks,
@@ -219,6 +242,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         InputStep = tile.InputStep,
         OutputPixelStep = outputs,
         Form = formShape,
+        Sum = sum,
     });
 
     /// <summary>First output channel, number of blocks and channels of the last block of so many pairs of blocks of a group.</summary>
@@ -310,7 +334,22 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         /// <summary>Pairs of channel blocks that go with so many pixels.</summary>
         public int PairsAtOnce { get; } = ConvTileCode.BlocksFor(offsets.Length) / 2;
 
-        public ConvTileCode?[] Codes { get; } = new ConvTileCode?[8 * 17];
+        private readonly ConvTileCode?[] codes = new ConvTileCode?[8 * 17];
+
+        // Of the sum that was asked for last: a layer of a network has one at most.
+        private SumCodes? sums;
+
+        public ConvTileCode?[] CodesFor(SumShape? sum)
+        {
+            if (sum is not { } shape)
+                return codes;
+            SumCodes? known = sums;
+            if (known is null || known.Shape != shape)
+                sums = known = new SumCodes(shape, new ConvTileCode?[codes.Length]);
+            return known.Codes;
+        }
+
+        private sealed record SumCodes(SumShape Shape, ConvTileCode?[] Codes);
     }
 
     /// <summary>Equal tiles one behind the other, from an output row and column on.</summary>

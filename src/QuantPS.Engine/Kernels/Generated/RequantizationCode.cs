@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Iced.Intel;
 using QuantPS.Engine.Numerics.Requantization;
 using static Iced.Intel.AssemblerRegisters;
@@ -143,6 +144,63 @@ internal sealed class RequantizationCode(Assembler c, FormShape form, AssemblerR
         }
     }
 
+    /// <summary>Writes the numbers of a sum that <see cref="Add"/> reads.</summary>
+    /// <param name="form">The formula whose results are added.</param>
+    /// <param name="rule">A sum by ratios; its first operand is the formula's result.</param>
+    public static ConvSumNumbers SumNumbers(RequantizationForm form, in BinaryRule rule)
+    {
+        int zero = form.Tail == RequantizationTail.AddClampRound ? 0 : form.ZeroPoint;
+        return new ConvSumNumbers { Low = form.Low - zero, High = form.High - zero, Zero = zero, Ratio = rule.ScaleX, OtherRatio = rule.ScaleY, Constant = rule.Constant };
+    }
+
+    /// <summary>What <see cref="Convert"/> left, limited to 8 bits, to sums with other 8-bit integers as rounded int32, in place.</summary>
+    /// <param name="sums">Register numbers and the 16 bytes that go with each; of a partial block those that k2 names.</param>
+    /// <param name="sum">Which steps the sum has.</param>
+    /// <param name="numbers">Points to the <see cref="ConvSumNumbers"/>.</param>
+    /// <param name="spare"><see cref="Spares"/> register numbers that are free.</param>
+    public void Add(IEnumerable<(int Register, AssemblerMemoryOperand Other, bool Partial)> sums, SumShape sum, AssemblerRegister64 numbers, ReadOnlySpan<int> spare)
+    {
+        AssemblerMemoryOperand All(string field) => __dword_bcst[numbers + (int)Marshal.OffsetOf<ConvSumNumbers>(field)];
+        AssemblerRegisterZMM ratio = ZmmRegisters.Zmm(spare[0]), constant = ZmmRegisters.Zmm(spare[1]);
+        AssemblerRegisterZMM[] others = [ZmmRegisters.Zmm(spare[2]), ZmmRegisters.Zmm(spare[3])];
+        c.vbroadcastss(ratio, __dword_ptr[numbers + (int)Marshal.OffsetOf<ConvSumNumbers>(sum.ConvIsInner ? nameof(ConvSumNumbers.Ratio) : nameof(ConvSumNumbers.OtherRatio))]);
+        c.vbroadcastss(constant, __dword_ptr[numbers + (int)Marshal.OffsetOf<ConvSumNumbers>(nameof(ConvSumNumbers.Constant))]);
+        foreach ((int Register, AssemblerMemoryOperand Other, bool Partial)[] group in sums.Chunk(others.Length))
+        {
+            for (int i = 0; i < group.Length; i++)
+            {
+                AssemblerRegisterZMM to = group[i].Partial ? others[i].k2.z : others[i];
+                if (sum.Signed)
+                    c.vpmovsxbd(to, group[i].Other);
+                else
+                    c.vpmovzxbd(to, group[i].Other);
+            }
+            Each((v, other) => c.vpminsd(v, v, All(nameof(ConvSumNumbers.High))));
+            Each((v, other) => c.vcvtdq2ps(other, other));
+            Each((v, other) => c.vpmaxsd(v, v, All(nameof(ConvSumNumbers.Low))));
+            if (AddsBetweenPacks)
+                Each((v, other) => c.vpaddd(v, v, All(nameof(ConvSumNumbers.Zero))));
+            Each((v, other) => c.vcvtdq2ps(v, v));
+            if (sum.ConvIsInner)
+            {
+                Each((v, other) => c.vfmadd213ps(v, ratio, constant));
+                Each((v, other) => c.vfmadd231ps(v, other, All(nameof(ConvSumNumbers.OtherRatio))));
+            }
+            else
+            {
+                Each((v, other) => c.vfmadd213ps(other, ratio, constant));
+                Each((v, other) => c.vfmadd132ps(v, other, All(nameof(ConvSumNumbers.Ratio))));
+            }
+            Each((v, other) => c.vcvtps2dq(v, v));
+
+            void Each(Action<AssemblerRegisterZMM, AssemblerRegisterZMM> step)
+            {
+                for (int i = 0; i < group.Length; i++)
+                    step(ZmmRegisters.Zmm(group[i].Register), others[i]);
+            }
+        }
+    }
+
     /// <summary>Loads what <see cref="Pack"/> wants into registers: zero point, floor.</summary>
     public void LoadPackConstants(int zero, int floor)
     {
@@ -161,12 +219,13 @@ internal sealed class RequantizationCode(Assembler c, FormShape form, AssemblerR
     /// <param name="spare">Receives the packed third and fourth.</param>
     /// <param name="zero">Holds the zero point.</param>
     /// <param name="floor">Holds the floor.</param>
-    public void Pack(ReadOnlySpan<int> four, int spare, int zero, int floor)
+    /// <param name="sums">They are sums that <see cref="Add"/> has made, in which the zero point is: only to be saturated.</param>
+    public void Pack(ReadOnlySpan<int> four, int spare, int zero, int floor, bool sums = false)
     {
         AssemblerRegisterZMM low = ZmmRegisters.Zmm(four[0]), high = ZmmRegisters.Zmm(spare);
         c.vpackssdw(high, ZmmRegisters.Zmm(four[2]), ZmmRegisters.Zmm(four[3]));
         c.vpackssdw(low, low, ZmmRegisters.Zmm(four[1]));
-        if (AddsBetweenPacks)
+        if (AddsBetweenPacks && !sums)
         {
             c.vpaddsw(low, low, ZmmRegisters.Zmm(zero));
             c.vpaddsw(high, high, ZmmRegisters.Zmm(zero));
@@ -175,6 +234,8 @@ internal sealed class RequantizationCode(Assembler c, FormShape form, AssemblerR
             c.vpacksswb(low, low, high);
         else
             c.vpackuswb(low, low, high);
+        if (sums)
+            return;
         if (form.Floor && form.Signed)
             c.vpmaxsb(low, low, ZmmRegisters.Zmm(floor));
         else if (form.Floor)
@@ -187,4 +248,27 @@ internal sealed class RequantizationCode(Assembler c, FormShape form, AssemblerR
     /// <param name="Memory">Always there.</param>
     /// <param name="Register">And in this register, if any.</param>
     internal readonly record struct Parameter(AssemblerMemoryOperand Memory, int? Register = null);
+}
+
+/// <summary>The numbers of a sum by ratios behind a convolution.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct ConvSumNumbers
+{
+    /// <summary>Limits of the convolution's outputs, before its zero point is added.</summary>
+    public int Low, High;
+
+    /// <summary>What is then added.</summary>
+    public int Zero;
+
+    /// <summary>Scale of the convolution's outputs over the sum's.</summary>
+    public float Ratio;
+
+    /// <summary>The same of what is added.</summary>
+    public float OtherRatio;
+
+    /// <summary>All zero points.</summary>
+    public float Constant;
+
+    /// <summary>Bytes from an output to what is added to it.</summary>
+    public long Distance;
 }

@@ -108,3 +108,15 @@ internal readonly struct OrdinarySteps : IQuantizeSteps
 
     public static float Factor(in QuantizeRule rule) => rule.Inverse;
 }
+
+/// <summary>Values that are steps already: cvtps2dq and no more.</summary>
+internal readonly struct WholeSteps : IQuantizeSteps
+{
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<int> Steps(Vector512<float> x, Vector512<float> factor, Vector512<float> inverse, Vector512<int> zeroPoint) => Lanes.RoundIndefinite(x);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<int> Steps(Vector256<float> x, Vector256<float> factor, Vector256<float> inverse, Vector256<int> zeroPoint) => Lanes.RoundIndefinite(x);
+
+    public static float Factor(in QuantizeRule rule) => 1f;
+}
