@@ -14,6 +14,7 @@ internal sealed unsafe class PackedMemory : IDisposable
     internal static Func<nuint, (nint Address, Action Free)>? Source;
 
     private readonly Action? free;
+    private readonly PackedChunk? chunk;
     private byte* address;
 
     /// <exception cref="OutOfMemoryException">There is not so much memory.</exception>
@@ -27,7 +28,7 @@ internal sealed unsafe class PackedMemory : IDisposable
             address = (byte*)given;
             return;
         }
-        address = (byte*)NativeMemory.AlignedAlloc(size, Alignment);
+        address = bytes >= PackedChunk.LeastPart ? PackedChunk.Take(bytes, out chunk) : (byte*)NativeMemory.AlignedAlloc(size, Alignment);
         NativeMemory.Clear(address, size);
     }
 
@@ -48,10 +49,12 @@ internal sealed unsafe class PackedMemory : IDisposable
     {
         if (address is null)
             return;
-        if (free is null)
-            NativeMemory.AlignedFree(address);
-        else
+        if (free is not null)
             free();
+        else if (chunk is not null)
+            chunk.Return();
+        else
+            NativeMemory.AlignedFree(address);
         address = null;
     }
 }
