@@ -5,7 +5,8 @@ namespace QuantPS.Benchmarks.Measuring;
 /// <summary>Times several pieces of work in turn, A B C A B C ..., so that a machine whose speed drifts slows all of them alike.</summary>
 internal static class Interleaved
 {
-    private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(20);
+    // ONNX Runtime's workers look for new work 2^20 times before they sleep, which is some 35 ms here.
+    private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(80);
 
     /// <summary>Medians in seconds, in the order of the work. A first round is not counted.</summary>
     /// <param name="rounds">Counted rounds.</param>

@@ -40,6 +40,12 @@ internal sealed unsafe class ConvTileCode
     /// <summary>Accumulators that fit beside two weight registers and two for broadcasts.</summary>
     public const int MostAccumulators = 28;
 
+    /// <summary>Pixels of a tile whose halves overlap: fewer than four in a half would wait for each other's sums, more than six leave no registers to requantize with.</summary>
+    public const int LeastOverlapped = 8, MostOverlapped = 12;
+
+    // Of a tile's products, those among which the other half's end is spread: long enough for it, short enough for the instruction cache.
+    private const int StraightQuads = 16;
+
     // Quads handled before the loop counter is looked at: long enough to hide it, short enough for the instruction cache.
     private const int Unroll = 8;
 
@@ -97,14 +103,90 @@ internal sealed unsafe class ConvTileCode
                 // The argument's own register, which nothing else is read from any more.
                 c.mov(sum, Field(nameof(ConvTileCall.Sum)));
             }
+            if (spec.Overlaps)
+                Halves();
+            else
+                Whole();
+        }
+
+        private void Whole()
+        {
             Label tile = c.CreateLabel();
             c.Label(ref tile);
-            Products();
-            Requantize();
+            if (spec.Sum is not null)
+                FetchOther(x);
+            Begin(c, 0, pixels);
+            for (int run = 0; run < spec.Runs.Count; run++)
+                Loops(run, 0, 0, pixels);
+            Requantize(c, 0, pixels, 0, x);
+            NextTile();
+            c.jnz(tile);
+        }
+
+        /// <summary>Products of the first half, and with them the end of the second one of the tile before; products of the second half with the end of the first.
+        /// The one is bound by VPDPBUSD, the other by everything else, and out of order they would hardly come together: a tile's end is longer than the
+        /// queues between them.</summary>
+        private void Halves()
+        {
+            int half = (pixels + 1) / 2, before = -pixels * spec.OutputPixelStep;
+            Label top = c.CreateLabel(), middle = c.CreateLabel();
+            if (spec.Sum is not null)
+                FetchOther(rsi);
+            Half(0, half, _ => { });
+            c.jmp(middle);
+            c.Label(ref top);
+            if (spec.Sum is not null)
+                FetchOther(rsi);
+            Half(0, half, e => Requantize(e, half, pixels, before, rsi));
+            c.Label(ref middle);
+            Half(half, pixels, e => Requantize(e, 0, half, 0, rsi));
+            NextTile();
+            c.jnz(top);
+            Requantize(c, half, pixels, before, rsi);
+        }
+
+        private void Half(int from, int to, Action<Assembler> alongside)
+        {
+            Assembler products = new(64), end = new(64);
+            Begin(products, from, to);
+            int run = 0, quad = 0;
+            for (int straight = 0; straight < StraightQuads && run < spec.Runs.Count; run++, quad = 0)
+            {
+                quad = Math.Min(spec.RunQuads, StraightQuads - straight);
+                products.lea(x, __qword_ptr[input + spec.Runs.Values[run]]);
+                Quads(products, quad, from, to);
+                straight += quad;
+                products.add(w, quad * 128);
+                if (quad < spec.RunQuads)
+                {
+                    products.add(x, quad * 4);
+                    break;
+                }
+            }
+            alongside(end);
+            Merge(products.Instructions, end.Instructions);
+            // What is left of a run, and the runs behind it.
+            for (; run < spec.Runs.Count; run++, quad = 0)
+                Loops(run, quad, from, to);
+        }
+
+        /// <summary>The second list spread evenly over the first, both in their order.</summary>
+        private void Merge(IReadOnlyList<Instruction> first, IReadOnlyList<Instruction> second)
+        {
+            for (int i = 0, j = 0; i < first.Count || j < second.Count;)
+            {
+                if (j < second.Count && (i == first.Count || (long)j * first.Count <= (long)i * second.Count))
+                    c.AddInstruction(second[j++]);
+                else
+                    c.AddInstruction(first[i++]);
+            }
+        }
+
+        private void NextTile()
+        {
             c.add(input, spec.InputStep);
             c.add(output, pixels * spec.OutputPixelStep);
             c.dec(tiles);
-            c.jnz(tile);
         }
 
         private static AssemblerMemoryOperand Field(string field) => __qword_ptr[FunctionFrame.Argument + (int)Marshal.OffsetOf<ConvTileCall>(field)];
@@ -112,65 +194,74 @@ internal sealed unsafe class ConvTileCode
         private AssemblerRegisterZMM Accumulator(int pixel, int block) => Zmm(pixel * blocks + block);
 
         /// <summary>What is added was written some layers ago, and lies in strides that no hardware foresees: fetched while the products are made.</summary>
-        private void FetchOther()
+        private void FetchOther(AssemblerRegister64 other)
         {
-            c.mov(x, __qword_ptr[sum + (int)Marshal.OffsetOf<ConvSumNumbers>(nameof(ConvSumNumbers.Distance))]);
-            c.add(x, output);
+            LoadOther(c, other);
             for (int p = 0; p < pixels; p++)
                 for (int at = 0; at < blocks * 16; at += 64)
-                    c.prefetcht0(__byte_ptr[x + (p * spec.OutputPixelStep + at)]);
+                    c.prefetcht0(__byte_ptr[other + (p * spec.OutputPixelStep + at)]);
         }
 
-        private void Products()
+        private void LoadOther(Assembler c, AssemblerRegister64 other)
         {
-            if (spec.Sum is not null)
-                FetchOther();
-            for (int p = 0; p < pixels; p++)
+            c.mov(other, __qword_ptr[sum + (int)Marshal.OffsetOf<ConvSumNumbers>(nameof(ConvSumNumbers.Distance))]);
+            c.add(other, output);
+        }
+
+        /// <summary>Accumulators of the pixels [from, to) at their start values, the weights at their first.</summary>
+        private void Begin(Assembler c, int from, int to)
+        {
+            for (int p = from; p < to; p++)
             {
                 for (int b = 0; b < blocks; b++)
                 {
-                    if (p == 0)
+                    if (p == from)
                         c.vmovups(Accumulator(p, b), Numbers(0, b));
                     else
-                        c.vmovaps(Accumulator(p, b), Accumulator(0, b));
+                        c.vmovaps(Accumulator(p, b), Accumulator(from, b));
                 }
             }
             c.mov(w, weights);
-            for (int run = 0; run < spec.Runs.Count; run++)
-            {
+        }
+
+        /// <summary>A run from a quad on; if that is not the first one, x and w are there already.</summary>
+        private void Loops(int run, int quad, int from, int to)
+        {
+            if (quad == 0)
                 c.lea(x, __qword_ptr[input + spec.Runs.Values[run]]);
-                int loops = spec.RunQuads / Unroll, rest = spec.RunQuads % Unroll;
-                if (loops > 1)
-                {
-                    c.mov(esi, loops);
-                    Label loop = c.CreateLabel();
-                    c.Label(ref loop);
-                    Quads(Unroll);
-                    c.add(x, Unroll * 4);
-                    c.add(w, Unroll * 128);
-                    c.dec(esi);
-                    c.jnz(loop);
-                }
-                else if (loops == 1)
-                {
-                    rest += Unroll;
-                }
-                if (rest > 0)
-                {
-                    Quads(rest);
-                    c.add(w, rest * 128);
-                }
+            int loops = (spec.RunQuads - quad) / Unroll, rest = (spec.RunQuads - quad) % Unroll;
+            if (loops > 1)
+            {
+                c.mov(esi, loops);
+                Label loop = c.CreateLabel();
+                c.Label(ref loop);
+                Quads(c, Unroll, from, to);
+                c.add(x, Unroll * 4);
+                c.add(w, Unroll * 128);
+                c.dec(esi);
+                c.jnz(loop);
+            }
+            else if (loops == 1)
+            {
+                rest += Unroll;
+            }
+            if (rest > 0)
+            {
+                Quads(c, rest, from, to);
+                c.add(w, rest * 128);
             }
         }
 
-        private void Quads(int count)
+        /// <summary>So many quads of the pixels [from, to): all of them, or a half of two blocks.</summary>
+        private void Quads(Assembler c, int count, int from, int to)
         {
             int accumulators = pixels * blocks, passing = 0;
             bool keepWeights = blocks <= pixels;
-            int kept = keepWeights ? blocks : pixels, free = ZmmRegisters.Count - accumulators - kept;
+            // The other half's end has registers of its own.
+            int kept = keepWeights ? blocks : pixels, free = ZmmRegisters.Count - accumulators - kept - (spec.Overlaps ? RequantizationCode.Spares : 0);
             for (int q = 0; q < count; q++)
             {
-                for (int b = 0; spec.PrefetchStep > 0 && b < blocks; b++)
+                for (int b = 0; spec.PrefetchStep > 0 && from == 0 && b < blocks; b++)
                     c.prefetcht1(__byte_ptr[w + (spec.PrefetchStep + b / 2 * spec.PairWeightStep + (q * 2 + b % 2) * 64)]);
                 for (int i = 0; i < kept; i++)
                 {
@@ -181,7 +272,7 @@ internal sealed unsafe class ConvTileCode
                 }
                 if (keepWeights)
                 {
-                    for (int p = 0; p < pixels; p++)
+                    for (int p = from; p < to; p++)
                     {
                         AssemblerRegisterZMM v = Zmm(accumulators + kept + passing++ % free);
                         c.vpbroadcastd(v, Input(q, p));
@@ -212,32 +303,27 @@ internal sealed unsafe class ConvTileCode
         private AssemblerMemoryOperand Numbers(int array, int block) => __zmmword_ptr[parameters + (block / 2 * ParameterBytes(spec.Form) + (array * 2 + block % 2) * 64)];
 
         /// <summary>Four accumulators at a time become 64 bytes; VPERMD with the 4 x 4 transposition brings the quads of each accumulator together. The
-        /// four are blocks of one pixel, two pixels of two blocks, or four pixels of one.</summary>
-        private void Requantize()
+        /// four are blocks of one pixel, two pixels of two blocks, or four pixels of one. Of the pixels [from, to), whose output is so many bytes further on.</summary>
+        private void Requantize(Assembler c, int from, int to, int displacement, AssemblerRegister64 other)
         {
             RequantizationCode end = new(c, spec.Form, parameters, ConstantsAt(spec.Form));
-            int[][] byBlock = [.. Enumerable.Range(0, blocks).Select(b => Enumerable.Range(0, pixels).Select(p => p * blocks + b).ToArray())];
+            int[][] byBlock = [.. Enumerable.Range(0, blocks).Select(b => Enumerable.Range(from, to - from).Select(p => p * blocks + b).ToArray())];
             end.Convert(byBlock, (array, block) => new(Numbers(array, block)), [28, 29, 30, 31]);
             if (spec.Sum is { } added)
             {
-                // Where the products were read from is of no use any more.
-                AssemblerRegister64 other = x;
-                c.mov(other, __qword_ptr[sum + (int)Marshal.OffsetOf<ConvSumNumbers>(nameof(ConvSumNumbers.Distance))]);
-                c.add(other, output);
-                end.Add(
-                    from p in Enumerable.Range(0, pixels)
-                    from b in Enumerable.Range(0, blocks)
-                    select (p * blocks + b, __xmmword_ptr[other + (p * spec.OutputPixelStep + b * 16)], b == blocks - 1 && spec.LastBlockChannels < 16),
-                    added, sum, [28, 29, 30, 31]);
+                LoadOther(c, other);
+                IEnumerable<(int Pixel, int Block)> sums = Enumerable.Range(from, to - from).SelectMany(p => Enumerable.Range(0, blocks).Select(b => (p, b)));
+                end.Add(sums.Select(s => (s.Pixel * blocks + s.Block, __xmmword_ptr[other + (displacement + s.Pixel * spec.OutputPixelStep + s.Block * 16)],
+                    s.Block == blocks - 1 && spec.LastBlockChannels < 16)), added, sum, [28, 29, 30, 31]);
             }
             const int order = 31, zero = 30, floor = 29, spare = 28;
             end.LoadOrder(order);
             if (spec.Sum is null)
                 end.LoadPackConstants(zero, floor);
             int pixelsAtOnce = Math.Max(1, 4 / blocks);
-            for (int p = 0; p < pixels; p += pixelsAtOnce)
+            for (int p = from; p < to; p += pixelsAtOnce)
             {
-                int lastOfAll = blocks <= 2 ? pixels * blocks - 1 : p * blocks + blocks - 1;
+                int lastOfAll = blocks <= 2 ? to * blocks - 1 : p * blocks + blocks - 1;
                 for (int first = p * blocks; first <= p * blocks + blocks - 1; first += 4)
                 {
                     // Where the last four are not all there, the last accumulator stands in; its copies are not stored.
@@ -245,20 +331,20 @@ internal sealed unsafe class ConvTileCode
                     c.vpermd(Zmm(first), Zmm(order), Zmm(first));
                     if (blocks > 2)
                     {
-                        AssemblerMemoryOperand to = __zmmword_ptr[output + (p * spec.OutputPixelStep + (first - p * blocks) * 16)];
+                        AssemblerMemoryOperand all = __zmmword_ptr[output + (displacement + p * spec.OutputPixelStep + (first - p * blocks) * 16)];
                         if (partial && first + 4 > lastOfAll)
-                            c.vmovdqu8(to.k1, Zmm(first));
+                            c.vmovdqu8(all.k1, Zmm(first));
                         else
-                            c.vmovdqu32(to, Zmm(first));
+                            c.vmovdqu32(all, Zmm(first));
                         continue;
                     }
-                    for (int i = 0; i < Math.Min(pixelsAtOnce, pixels - p); i++)
-                        Store(first, i, spare, (p + i) * spec.OutputPixelStep);
+                    for (int i = 0; i < Math.Min(pixelsAtOnce, to - p); i++)
+                        Store(c, first, i, spare, displacement + (p + i) * spec.OutputPixelStep);
                 }
             }
         }
 
-        private void Store(int packed, int part, int spare, int offset)
+        private void Store(Assembler c, int packed, int part, int spare, int offset)
         {
             if (blocks == 2)
             {

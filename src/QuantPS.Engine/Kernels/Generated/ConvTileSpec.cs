@@ -39,6 +39,10 @@ internal sealed record ConvTileSpec
 
     /// <summary>The sum that the outputs go into, if any.</summary>
     public SumShape? Sum { get; init; }
+
+    /// <summary>The tile is done in two halves, so that one's products are made while the other is requantized. For two blocks and
+    /// <see cref="ConvTileCode.LeastOverlapped"/> to <see cref="ConvTileCode.MostOverlapped"/> pixels.</summary>
+    public bool Overlaps { get; init; }
 }
 
 /// <summary>The steps of a sum by ratios (<see cref="BinaryRule.ByRatios"/>) behind a convolution, without its numbers. Both operands and the result are of one dtype.</summary>

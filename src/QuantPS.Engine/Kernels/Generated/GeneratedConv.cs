@@ -17,6 +17,9 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     // Weights that have left the second-level cache when a network comes round to them; on maps of few bands there is little work per weight to hide that.
     private const int StreamedBytes = 192 * 1024, MostPrefetchedBands = 28;
 
+    // Above that, a tile of fewer pixels costs more than its hidden end brings.
+    private const int MostOverlappedQuads = 32;
+
     // Of the second-level cache: outputs that are added to what else is needed.
     private const int SumBytes = 256 * 1024;
 
@@ -42,6 +45,9 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
 
     // All weights stay in the first-level cache: better to read the input once.
     private readonly bool weightsStay;
+
+    // Tiles of few products, whose end is worth hiding.
+    private readonly bool overlaps;
     private Shape? shape;
 
     private GeneratedConv(ConvProblem problem)
@@ -61,6 +67,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         weightMemory = new PackedMemory(GroupWeightBytes * g.Groups);
         copies = problem.InputFlip != 0 || runBytes % 4 != 0 || g.PadBegin.Any(p => p > 0) || g.PadEnd.Any(p => p > 0);
         pointwise = !copies && g.Kernel.All(k => k == 1) && g.Stride.All(v => v == 1);
+        overlaps = runStarts.Length == 1 && runQuads <= MostOverlappedQuads && blocksPerGroup > 1;
         weightsStay = weightMemory.Bytes <= StayingBytes;
         start = AccumulatorStart.Of(problem);
         weights = Pack(rows, runBytes);
@@ -243,6 +250,7 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
         OutputPixelStep = outputs,
         Form = formShape,
         Sum = sum,
+        Overlaps = overlaps && blocks == 2 && tile.Offsets.Length is >= ConvTileCode.LeastOverlapped and <= ConvTileCode.MostOverlapped,
     });
 
     /// <summary>First output channel, number of blocks and channels of the last block of so many pairs of blocks of a group.</summary>
@@ -375,10 +383,11 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
             var bands = new List<Band>();
             if (OutWidth >= MostPixels)
             {
+                int mostPixels = conv.overlaps && OutWidth >= 2 * ConvTileCode.MostOverlapped ? ConvTileCode.MostOverlapped : MostPixels;
                 // A row in tiles as equal as can be: 20 pixels are 10 and 10, not 14 and 6.
-                int tiles = (OutWidth + MostPixels - 1) / MostPixels, least = OutWidth / tiles, more = OutWidth % tiles;
+                int tiles = (OutWidth + mostPixels - 1) / mostPixels, least = OutWidth / tiles, more = OutWidth % tiles;
                 // Bands of a few tiles, as equal as can be, and several for each thread, so that threads get equal parts.
-                int atOnce = Math.Max(1, BandBytes / (MostPixels * step)), all = outHeight * Images * tiles;
+                int atOnce = Math.Max(1, BandBytes / (mostPixels * step)), all = outHeight * Images * tiles;
                 int perRow = Math.Min(tiles, Math.Max((tiles + atOnce - 1) / atOnce, (BandsPerThread * threads * tiles + all - 1) / all));
                 Tile big = Row(least + 1), small = Row(least);
                 for (int y = 0; y < outHeight; y++)
