@@ -32,14 +32,16 @@ public readonly struct BinaryRule
     /// <remarks>
     /// Source: MLAS, intrinsics/avx2/qladd_avx2.cpp. With r_x = f32(s_x / s_z), r_y = f32(s_y / s_z) and c = z_z - fma(r_x, z_x, f32(r_y z_y)):
     /// rne(fma(x, r_x, fma(y, r_y, c))), saturated; as the compiler of the released x64 libraries contracts it. Where a single x stands for many (its last
-    /// dimension is 1 and y's is not) the product of x is the inner one. NaN and beyond int32: the minimum.
+    /// dimension is 1 and y's is not) x and y change places in all of that. NaN and beyond int32: the minimum.
     /// </remarks>
     /// <param name="x">Per-tensor parameters of the first operand, 8 bits.</param>
     /// <param name="y">Of the second, of the same dtype.</param>
     /// <param name="output">Of the sum, of the same dtype.</param>
     /// <param name="firstIsInner">The first operand's product is the inner one.</param>
-    public static BinaryRule ByRatios(QParams x, QParams y, QParams output, bool firstIsInner)
+    public static BinaryRule ByRatios(QParams x, QParams y, QParams output, bool firstIsInner = false)
     {
+        if (firstIsInner)
+            return ByRatios(y, x, output).Swapped();
         QuantizeRule rounding = new(output.Scales[0], output.ZeroPoints[0], output.DType, divides: true);
         float ratioX = x.Scales[0] / output.Scales[0], ratioY = y.Scales[0] / output.Scales[0];
         return new BinaryRule(x, y, rounding, fused: false, relu: false)
@@ -48,7 +50,6 @@ public readonly struct BinaryRule
             ScaleX = ratioX,
             ScaleY = ratioY,
             Constant = rounding.ZeroPoint - MathF.FusedMultiplyAdd(ratioX, x.ZeroPoints[0], ratioY * y.ZeroPoints[0]),
-            FirstIsInner = firstIsInner,
         };
     }
 

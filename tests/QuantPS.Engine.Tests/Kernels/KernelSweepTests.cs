@@ -3,6 +3,8 @@ using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Kernels.Reference;
 using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Layers;
+using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Numerics.Requantization;
 
 namespace QuantPS.Engine.Tests.Kernels;
 
@@ -48,7 +50,30 @@ public sealed class KernelSweepTests : IDisposable
                 Check(c, c.Numbers, () => make(problem), k => k.Name, k => k.Layout == KernelLayout.ChannelsLast ? (pixels, expectedLast) : (planes, expected),
                     (k, x, y) => k.Run(x, c.Batch, c.Spatial, y));
             }
+            // Every third one as the end of a residual block, too.
+            if (i % 3 != 0)
+                continue;
+            BinaryRule rule = Sum(problem.Requantizer.Spec, i);
+            var terms = new byte[expected.Length];
+            new Random(i).NextBytes(terms);
+            using GuardedMemory other = Guard(terms, c.Numbers.InputSide), otherLast = Guard(ToChannelsLast(terms, c.Batch, c.OutputChannels), c.Numbers.InputSide);
+            ReferenceBinary.Run(expected, terms, expected, rule);
+            expectedLast = ToChannelsLast(expected, c.Batch, c.OutputChannels);
+            foreach (Func<ConvProblem, ConvKernel?> make in rungs)
+            {
+                Check(c, c.Numbers, () => make(problem), k => $"{k.Name} with a sum", k => k.Layout == KernelLayout.ChannelsLast ? (pixels, expectedLast) : (planes, expected),
+                    (k, x, y) => k.Run(x, c.Batch, c.Spatial, y, new ConvResidual((k.Layout == KernelLayout.ChannelsLast ? otherLast : other).Memory, rule)));
+            }
         }
+    }
+
+    /// <summary>Of a convolution's outputs and others of their dtype.</summary>
+    private static BinaryRule Sum(RequantizationSpec spec, int seed)
+    {
+        var random = new Random(seed);
+        QDType type = spec.OutputMin < 0 ? QDType.QInt8 : QDType.QUInt8;
+        QParams Draw(float scale) => new(scale, random.Next(spec.OutputMin, spec.OutputMin + 256), type);
+        return BinaryRule.ByRatios(new QParams(1f, spec.OutputZeroPoint, type), Draw(0.2f + random.NextSingle()), Draw(0.7f + random.NextSingle()), firstIsInner: seed % 2 == 0);
     }
 
     [Fact]

@@ -45,7 +45,7 @@ public class FusionTests
         {
             float[] theirs = session.Run(batch).Values.Single().ToArray(), ours = ((Tensor)plan.Run(batch).Values.Single()).ToArray();
             int[] steps = [.. theirs.Zip(ours, (a, b) => (int)Math.Round(Math.Abs(a - b) / output.Scales[0]))];
-            // A tie that falls otherwise (in QLinearAdd, whose formula is not the standard's, or in HardSwish) may move a few integers behind it.
+            // A tie that falls otherwise in HardSwish may move a few integers behind it.
             Assert.All(steps, s => Assert.InRange(s, 0, 2));
             differ += steps.Count(s => s > 0);
             all += steps.Length;
