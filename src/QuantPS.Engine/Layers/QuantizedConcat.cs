@@ -20,6 +20,10 @@ public sealed class QuantizedConcat
     private readonly int dim;
     private readonly bool channelsLast;
 
+    // Tables cost more than most tensors that they are for.
+    private const int MostKnown = 64;
+    private Known[] known = [];
+
     /// <param name="output">8-bit parameters of the result.</param>
     /// <param name="dim">Dimension to join along; negative ones count from the end.</param>
     /// <param name="channelsLast">The tensors lie in memory as a quantized convolution leaves them, which decides between two kernels of PyTorch for 4-D, dim 1.</param>
@@ -60,25 +64,38 @@ public sealed class QuantizedConcat
             if (!other.AsSpan().SequenceEqual(shape))
                 throw new QuantException(ErrorIds.ShapeMismatch, $"[{TensorShape.Format(t.Dims)}] cannot be joined to [{TensorShape.Format(tensors[0].Dims)}] along dimension {axis}: all others must agree.", t);
         }
-        bool pixels = axis == 1;
-        var lying = new Memory<byte>[tensors.Length];
-        for (int i = 0; pixels && i < lying.Length; i++)
-            pixels = tensors[i].TryGetChannelsLast(out lying[i]);
+        // The layout that most of the bytes have; the others are turned.
+        bool pixels = shape.Length > 2 && axis > 0 && Bytes(tensors, last: true) is > 0 and var lying && lying >= Bytes(tensors, last: false);
         QuantizedTensor y = OperatorChecks.NewTensor(shape, OutputQParams, tensors[0], pixels ? KernelLayout.ChannelsLast : KernelLayout.Contiguous, out Memory<byte> result);
-        (int outer, int joined, int inner) = TensorShape.Split(shape, axis);
-        if (pixels)
-            (outer, inner) = (outer * inner, 1);
+        (int outer, int joined, int inner) = TensorShape.Split(pixels ? [shape[0], .. shape[2..], shape[1]] : shape, !pixels ? axis : axis == 1 ? shape.Length - 1 : axis - 1);
         bool nhwc = channelsLast && shape.Length == 4 && axis == 1;
         int start = 0;
-        for (int i = 0; i < tensors.Length; i++)
+        foreach (QuantizedTensor t in tensors)
         {
-            QuantizedTensor t = tensors[i];
             int size = t.Dims[axis];
             (byte[]? vector, byte[]? tail) = Tables(t.QParams, nhwc);
-            ConcatKernel.Run(pixels ? lying[i] : t.Memory, result, outer, size * inner, joined * inner, start * inner, vector, VectorChannels(size) * inner, tail);
+            Memory<byte> x, turned = default;
+            if (!pixels)
+                x = t.Memory;
+            else if (!t.TryGetChannelsLast(out x))
+            {
+                x = turned = ActivationPool.Allocate(t.Length);
+                LayoutConversion.ToChannelsLast(t.Memory, turned, t.Dims[0], t.Dims[1], TensorShape.Count(t.Dims[2..]));
+            }
+            ConcatKernel.Run(x, result, outer, size * inner, joined * inner, start * inner, vector, VectorChannels(size) * inner, tail);
+            ActivationPool.Return(turned);
             start += size;
         }
         return y;
+    }
+
+    /// <summary>Of the tensors that lie pixel by pixel, or of those that lie in planes.</summary>
+    private static long Bytes(ReadOnlySpan<QuantizedTensor> tensors, bool last)
+    {
+        long sum = 0;
+        foreach (QuantizedTensor t in tensors)
+            sum += (last ? t.IsChannelsLast : !t.TryGetChannelsLast(out _)) ? t.Length : 0;
+        return sum;
     }
 
     /// <summary>Puts one image tensor's channels into the result of joining along the channels; bytes in either layout, the formula as the layer was told.</summary>
@@ -110,6 +127,20 @@ public sealed class QuantizedConcat
     /// <summary>Null where bytes are copied.</summary>
     private (byte[]? Vector, byte[]? Tail) Tables(QParams input, bool nhwc)
     {
+        Known[] seen = known;
+        foreach (Known k in seen)
+        {
+            if (k.ChannelsLast == nhwc && OperatorChecks.SameParameters(k.Input, input))
+                return (k.Vector, k.Tail);
+        }
+        (byte[]? vector, byte[]? tail) = Made(input, nhwc);
+        // Another thread's may be lost; then they are made once more.
+        known = [.. seen.TakeLast(MostKnown - 1), new Known(input, nhwc, vector, tail)];
+        return (vector, tail);
+    }
+
+    private (byte[]? Vector, byte[]? Tail) Made(QParams input, bool nhwc)
+    {
         if ((nhwc || engine == EngineKind.OnnxRuntime) && !options.Relu && OperatorChecks.SameParameters(input, OutputQParams))
             return (null, null);
         if (engine == EngineKind.OnnxRuntime)
@@ -127,4 +158,7 @@ public sealed class QuantizedConcat
         }
         return (vector, tail);
     }
+
+    /// <summary>The tables for an input's parameters.</summary>
+    private sealed record Known(QParams Input, bool ChannelsLast, byte[]? Vector, byte[]? Tail);
 }

@@ -94,7 +94,7 @@ public static class Quantizer
     /// <summary>Integers back to float32.</summary>
     public static Tensor Dequantize(QuantizedTensor tensor)
     {
-        Tensor result = new(tensor.Shape, new AlignedBuffer<float>(tensor.Length, zeroed: false).Memory) { Source = tensor.Source, Name = tensor.Name };
+        Tensor result = new(tensor.Shape, ActivationPool.AllocateFloats(tensor.Length)) { Source = tensor.Source, Name = tensor.Name };
         QParams p = tensor.QParams;
         (int outer, int channels, int inner) = p.IsPerChannel ? TensorShape.Split(tensor.Dims, p.Axis) : (1, 1, tensor.Length);
         if (p.HasFloatZeroPoints || !DequantizeKernel.Takes(p.DType))

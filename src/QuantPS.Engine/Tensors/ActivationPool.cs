@@ -7,61 +7,95 @@ namespace QuantPS.Engine.Tensors;
 /// <remarks>For one run at a time. Layers that run on the thread inside <see cref="Use"/> take their results' memory from it.</remarks>
 public sealed class ActivationPool
 {
-    // Below this, AlignedBuffer neither aligns nor pins, and a new array costs little.
-    private const int LeastBytes = 4096;
+    // Below these, AlignedBuffer neither aligns nor pins, and a new array costs little.
+    internal const int LeastBytes = 4096, LeastFloatBytes = 80_000;
 
     [ThreadStatic]
     private static ActivationPool? current;
 
-    private readonly Dictionary<int, Stack<byte[]>> free = [];
-    private readonly Dictionary<byte[], Memory<byte>> known = new(ReferenceEqualityComparer.Instance);
-    private readonly HashSet<int> wanted = [];
+    private readonly Shelf<byte> integers = new();
+    private readonly Shelf<float> reals = new();
 
     /// <summary>Memory for that many bytes, on a 64-byte boundary if it is much, with anything in it.</summary>
-    internal static Memory<byte> Allocate(int bytes) => bytes >= LeastBytes && current is { } pool ? pool.Take(bytes) : new AlignedBuffer<byte>(bytes, zeroed: false).Memory;
+    internal static Memory<byte> Allocate(int bytes) =>
+        bytes >= LeastBytes && current is { } pool ? pool.integers.Take(bytes) : new AlignedBuffer<byte>(bytes, zeroed: false).Memory;
+
+    /// <summary>The same for that many float32 values.</summary>
+    public static Memory<float> AllocateFloats(int length) =>
+        (long)length * sizeof(float) >= LeastFloatBytes && current is { } pool ? pool.reals.Take(length) : new AlignedBuffer<float>(length, zeroed: false).Memory;
+
+    /// <summary>Takes back memory that a layer had for itself.</summary>
+    internal static void Return(Memory<byte> memory) => current?.integers.Return(memory);
 
     /// <summary>Until the result is disposed, this thread's layers take memory from here.</summary>
     public Scope Use()
     {
         ActivationPool? before = current;
         current = this;
-        wanted.Clear();
+        integers.Begin();
+        reals.Begin();
         return new Scope(this, before);
     }
 
     /// <summary>Takes back a tensor's memory if it came from here. Nobody may use the tensor, or another one with the same memory, afterwards.</summary>
     public void Return(QuantizedTensor tensor)
     {
-        if (ArrayOf(tensor) is { } array && known.TryGetValue(array, out Memory<byte> memory))
-            free[memory.Length].Push(array);
+        integers.Return(tensor.AnyLayout);
+        integers.Return(tensor.LeftLayout);
+    }
+
+    /// <summary>The same for float32.</summary>
+    public void Return(Tensor tensor) => reals.Return(tensor.Memory);
+
+    /// <summary>Whether two tensors share memory.</summary>
+    public static bool AreOne(QuantizedTensor a, QuantizedTensor b)
+    {
+        return Share(a.AnyLayout, b.AnyLayout) || Share(a.AnyLayout, b.LeftLayout) || Share(a.LeftLayout, b.AnyLayout) || Share(a.LeftLayout, b.LeftLayout);
+
+        static bool Share(Memory<byte> p, Memory<byte> q) => !p.IsEmpty && !q.IsEmpty && ReferenceEquals(ArrayOf<byte>(p), ArrayOf<byte>(q));
     }
 
     /// <summary>Whether two tensors share memory.</summary>
-    public static bool AreOne(QuantizedTensor a, QuantizedTensor b) => ReferenceEquals(ArrayOf(a), ArrayOf(b));
+    public static bool AreOne(Tensor a, Tensor b) => ReferenceEquals(ArrayOf<float>(a.Memory), ArrayOf<float>(b.Memory));
 
-    private static byte[]? ArrayOf(QuantizedTensor tensor) => MemoryMarshal.TryGetArray<byte>(tensor.AnyLayout, out ArraySegment<byte> segment) ? segment.Array : null;
+    private static T[]? ArrayOf<T>(ReadOnlyMemory<T> memory) => MemoryMarshal.TryGetArray(memory, out ArraySegment<T> segment) ? segment.Array : null;
 
-    private Memory<byte> Take(int bytes)
+    /// <summary>Blocks of one element type.</summary>
+    private sealed class Shelf<T> where T : unmanaged
     {
-        wanted.Add(bytes);
-        if (!free.TryGetValue(bytes, out Stack<byte[]>? stack))
-            free[bytes] = stack = [];
-        if (stack.TryPop(out byte[]? array))
-            return known[array];
-        Memory<byte> memory = new AlignedBuffer<byte>(bytes, zeroed: false).Memory;
-        MemoryMarshal.TryGetArray<byte>(memory, out ArraySegment<byte> segment);
-        known.Add(segment.Array!, memory);
-        return memory;
-    }
+        private readonly Dictionary<int, Stack<T[]>> free = [];
+        private readonly Dictionary<T[], Memory<T>> known = new(ReferenceEqualityComparer.Instance);
+        private readonly HashSet<int> wanted = [];
 
-    /// <summary>Sizes that the last run did not want are dropped, so that inputs of many shapes do not pile up; and what it did not give back.</summary>
-    private void Trim()
-    {
-        foreach (int size in free.Keys.Except(wanted).ToArray())
-            free.Remove(size);
-        HashSet<byte[]> kept = new(free.Values.SelectMany(s => s), ReferenceEqualityComparer.Instance);
-        foreach (byte[] array in known.Keys.Where(a => !kept.Contains(a)).ToArray())
-            known.Remove(array);
+        public void Begin() => wanted.Clear();
+
+        public Memory<T> Take(int length)
+        {
+            wanted.Add(length);
+            if (!free.TryGetValue(length, out Stack<T[]>? stack))
+                free[length] = stack = [];
+            if (stack.TryPop(out T[]? array))
+                return known[array];
+            Memory<T> memory = new AlignedBuffer<T>(length, zeroed: false).Memory;
+            known.Add(ArrayOf<T>(memory)!, memory);
+            return memory;
+        }
+
+        public void Return(ReadOnlyMemory<T> used)
+        {
+            if (ArrayOf(used) is { } array && known.TryGetValue(array, out Memory<T> memory))
+                free[memory.Length].Push(array);
+        }
+
+        /// <summary>Sizes that the last run did not want are dropped, so that inputs of many shapes do not pile up; and what it did not give back.</summary>
+        public void Trim()
+        {
+            foreach (int size in free.Keys.Except(wanted).ToArray())
+                free.Remove(size);
+            HashSet<T[]> kept = new(free.Values.SelectMany(s => s), ReferenceEqualityComparer.Instance);
+            foreach (T[] array in known.Keys.Where(a => !kept.Contains(a)).ToArray())
+                known.Remove(array);
+        }
     }
 
     /// <summary>A stretch of using a pool.</summary>
@@ -79,7 +113,8 @@ public sealed class ActivationPool
         public void Dispose()
         {
             current = before;
-            pool.Trim();
+            pool.integers.Trim();
+            pool.reals.Trim();
         }
     }
 }

@@ -194,6 +194,12 @@ public sealed class QuantizedTensor
     /// <summary>The raw storage in whatever order its elements lie: for what treats all of them alike.</summary>
     public Memory<byte> AnyLayout => TryGetChannelsLast(out Memory<byte> pixels) ? pixels : stored;
 
+    /// <summary>The memory of the pixels, once they were turned; empty before.</summary>
+    internal Memory<byte> LeftLayout { get; private set; }
+
+    /// <summary>Whether the bytes lie pixel by pixel and could not as well be planes.</summary>
+    internal bool IsChannelsLast => !isEither && TryGetChannelsLast(out _);
+
     /// <summary>The bytes pixel by pixel, [N, spatial..., C], if that is how they lie.</summary>
     internal bool TryGetChannelsLast(out Memory<byte> pixels)
     {
@@ -215,8 +221,9 @@ public sealed class QuantizedTensor
         {
             if (isChannelsLast)
             {
-                Memory<byte> planes = new AlignedBuffer<byte>(stored.Length).Memory;
+                Memory<byte> planes = ActivationPool.Allocate(stored.Length);
                 LayoutConversion.ToContiguous(stored, planes, shape[0], shape[1], TensorShape.Count(shape.AsSpan(2)));
+                LeftLayout = stored;
                 stored = planes;
                 isChannelsLast = false;
             }

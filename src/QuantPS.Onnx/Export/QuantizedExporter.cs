@@ -309,6 +309,8 @@ public abstract class QuantizedExporter
     private void RemoveUnused()
     {
         HashSet<string> outputs = [.. Proto.Output.Select(o => o.Name)];
+        // The calibration saw their values. Among the inputs, where files of IR version 3 have them, ONNX Runtime warns of them and folds nothing.
+        HashSet<string> constants = [.. Proto.Initializer.Select(t => t.Name)];
         // Constants may hang on constants, so until nothing is left to remove.
         for (bool removed = true; removed;)
         {
@@ -323,10 +325,9 @@ public abstract class QuantizedExporter
             TensorProto[] unused = [.. Proto.Initializer.Where(t => !used.Contains(t.Name))];
             foreach (TensorProto t in unused)
                 Proto.Initializer.Remove(t);
-            HashSet<string> gone = [.. unused.Select(t => t.Name)];
-            foreach (ValueInfoProto input in Proto.Input.Where(v => gone.Contains(v.Name)).ToArray())
-                Proto.Input.Remove(input);
         }
+        foreach (ValueInfoProto input in Proto.Input.Where(v => constants.Contains(v.Name)).ToArray())
+            Proto.Input.Remove(input);
         if (model.Proto.IrVersion < OnnxModel.FirstIrWithFreeInitializers)
             model.Proto.IrVersion = OnnxModel.FirstIrWithFreeInitializers;
         HashSet<string> live = [.. Proto.Node.SelectMany(n => n.Output)];

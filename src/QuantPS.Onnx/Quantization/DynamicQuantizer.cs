@@ -79,7 +79,7 @@ public sealed class DynamicQuantizer
             proto.Initializer.Remove(unused);
         foreach (NodeProto unused in proto.Node.Where(n => n.OpType == "Constant" && !used.Contains(n.Output[0])).ToArray())
             proto.Node.Remove(unused);
-        foreach (ValueInfoProto input in proto.Input.Where(v => !graph.Inputs.Contains(v) && !used.Contains(v.Name)).ToArray())
+        foreach (ValueInfoProto input in proto.Input.Where(v => !graph.Inputs.Contains(v)).ToArray())
             proto.Input.Remove(input);
         model.Proto.IrVersion = Math.Max(model.Proto.IrVersion, OnnxModel.FirstIrWithFreeInitializers);
         model.Invalidate();

@@ -167,7 +167,16 @@ public sealed class QuantizationPlan
         {
             string why = string.Join("; ", nodes.Take(5).Select(n => $"{n.Name} ({n.OpType}): {n.Reason}"));
             throw new QuantException(ErrorIds.NothingToQuantize,
-                $"'{graph.Where}' has no layer with weights that can be quantized ({why}{(nodes.Count > 5 ? "; ..." : "")}).", model);
+                $"'{graph.Where}' has no layer with weights that can be quantized ({why}{(nodes.Count > 5 ? "; ..." : "")}).{InBodies()}", model);
+        }
+
+        string InBodies()
+        {
+            string[] kinds = [.. work.SelectMany(TensorWalk.BodiesOf).SelectMany(TensorWalk.GraphsOf).SelectMany(g => g.Node)
+                .Where(n => OperatorRegistry.Find(n).Any(o => o is WeightOperator)).Select(n => n.OpType).Distinct()];
+            string[] holders = [.. work.Where(n => TensorWalk.BodiesOf(n).Any()).Select(n => n.OpType).Distinct()];
+            return kinds.Length == 0 ? "" : $" Its {string.Join(", ", kinds)} nodes are in the bodies of {string.Join(", ", holders)}, where calibration does not see them: "
+                + "use ConvertTo-Quantized -Dynamic -Subgraph, or export the model without that node.";
         }
 
         void Observe(string value, PlannedNode? producer = null)

@@ -44,6 +44,9 @@ internal sealed class GraphValue : IDisposable
     /// <summary>The integers if it exists as such.</summary>
     public QuantizedTensor? IntegersIfAny => integers ?? meant;
 
+    /// <summary>The floats if it exists as such.</summary>
+    public Tensor? RealIfAny => real;
+
     /// <summary>Integers as the graph types them, in whatever layout a layer left them.</summary>
     public static GraphValue FromLayer(QuantizedTensor tensor) => new(tensor, null);
 
@@ -80,7 +83,7 @@ internal sealed class GraphValue : IDisposable
         if (type != DataType.Float)
             return new GraphValue(value);
         ReadOnlySpan<float> data = value.GetTensorDataAsSpan<float>();
-        Tensor t = new(OnnxRuntimeSession.ShapeOf(value), new AlignedBuffer<float>(data.Length).Memory) { Name = name };
+        Tensor t = new(OnnxRuntimeSession.ShapeOf(value), ActivationPool.AllocateFloats(data.Length)) { Name = name };
         data.CopyTo(t.Span);
         return new GraphValue(t);
     }

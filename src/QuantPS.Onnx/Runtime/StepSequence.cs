@@ -137,13 +137,11 @@ internal sealed class StepSequence : IDisposable
         {
             values[slot] = value;
             owner[slot] = slot;
-            if (value.IntegersIfAny is { } tensor)
+            foreach (int other in from)
             {
-                foreach (int other in from)
-                {
-                    if (values[other]?.IntegersIfAny is { } source && ActivationPool.AreOne(tensor, source))
-                        owner[slot] = owner[other];
-                }
+                if (values[other] is { } source && (value.IntegersIfAny is { } a && source.IntegersIfAny is { } b && ActivationPool.AreOne(a, b)
+                    || value.RealIfAny is { } c && source.RealIfAny is { } d && ActivationPool.AreOne(c, d)))
+                    owner[slot] = owner[other];
             }
             holders[owner[slot]] = owner[slot] == slot ? 1 : holders[owner[slot]] + 1;
         }
@@ -153,8 +151,13 @@ internal sealed class StepSequence : IDisposable
             if (values[slot] is not { } done)
                 return;
             values[slot] = null;
-            if (--holders[owner[slot]] == 0 && done.IntegersIfAny is { } tensor)
-                pool?.Return(tensor);
+            if (--holders[owner[slot]] == 0 && pool is not null)
+            {
+                if (done.IntegersIfAny is { } integers)
+                    pool.Return(integers);
+                if (done.RealIfAny is { } real)
+                    pool.Return(real);
+            }
             done.Dispose();
         }
     }

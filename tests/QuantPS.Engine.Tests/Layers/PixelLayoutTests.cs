@@ -47,6 +47,7 @@ public class PixelLayoutTests
     [InlineData(EngineKind.OnnxRuntime, 1)]
     [InlineData(EngineKind.OnnxRuntime, 2)]
     [InlineData(EngineKind.X86, 1)]
+    [InlineData(EngineKind.X86, 2)]
     public void Joining(EngineKind engine, int dim)
     {
         var random = new Random(52);
@@ -57,7 +58,39 @@ public class PixelLayoutTests
             QuantizedTensor[] parts = [.. Enumerable.Range(0, random.Next(1, 5)).Select(i => Random(random,
                 dim == 1 ? [n, random.Next(1, 300), h, w] : [n, c, random.Next(1, 9), w], i == 1 ? y : new QParams(0.02f + 0.01f * i, 90 + i, QDType.QUInt8)))];
             QuantizedConcat concat = new(y, dim, channelsLast: true, engine);
-            Assert.Equal(concat.Run(parts).Bytes.ToArray(), concat.Run([.. parts.Select(Pixels)]).Bytes.ToArray());
+            byte[] expected = concat.Run(parts).Bytes.ToArray();
+            Assert.Equal(expected, concat.Run([.. parts.Select(Pixels)]).Bytes.ToArray());
+            // Constants lie in planes, what convolutions leave does not.
+            QuantizedTensor mixed = concat.Run([.. parts.Select((p, i) => i % 2 == 0 ? Pixels(p) : p)]);
+            Assert.Equal(expected, mixed.Bytes.ToArray());
+        }
+    }
+
+    /// <summary>A run's memory, given back, is that of the next run: the pixels as well, after a tensor was turned, and float32 values.</summary>
+    [Fact]
+    public void MemoryOfTurnedAndRealTensorsIsGivenBack()
+    {
+        var pool = new ActivationPool();
+        QParams p = new(0.02f, 120, QDType.QUInt8);
+        Memory<byte>[] used = new Memory<byte>[2];
+        Memory<float> real = default;
+        for (int run = 0; run < 2; run++)
+        {
+            using ActivationPool.Scope scope = pool.Use();
+            Memory<byte> pixels = ActivationPool.Allocate(64 * 100);
+            QuantizedTensor x = new([1, 64, 10, 10], pixels, p, KernelLayout.ChannelsLast), other = x.With(new QParams(0.03f, 1, QDType.QUInt8));
+            Memory<byte> planes = x.Memory;
+            Assert.True(ActivationPool.AreOne(x, other));
+            Tensor floats = new([300, 100], ActivationPool.AllocateFloats(30000));
+            if (run == 1)
+            {
+                Assert.Contains(used, u => u.Equals(pixels));
+                Assert.Contains(used, u => u.Equals(planes));
+                Assert.True(real.Equals(floats.Memory));
+            }
+            (used[0], used[1], real) = (pixels, planes, floats.Memory);
+            pool.Return(x);
+            pool.Return(floats);
         }
     }
 

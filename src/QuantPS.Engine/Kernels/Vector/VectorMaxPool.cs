@@ -45,6 +45,13 @@ internal static class VectorMaxPool
                     w = outside - 1;
                     continue;
                 }
+                if (w == inside && inside < outside && channels < Lanes.Narrow && nD * nH > 0)
+                {
+                    int first = ((d0 * s.H.Size + h0) * s.W.Size + w * s.W.Stride - s.W.Pad) * channels;
+                    w += FewChannels<T>(x[first..], s.W.Stride * channels, taps.Of(nD, nH, s.W.Kernel), y[(((row - from) * s.W.Out + w) * channels)..], outside - inside, channels);
+                    if (w == s.W.Out)
+                        break;
+                }
                 (int w0, int nW, _) = s.W.Window(w);
                 Span<byte> pixel = y.Slice(((row - from) * s.W.Out + w) * channels, channels);
                 ReadOnlySpan<int> offsets = taps.Of(nD, nH, nW);
@@ -69,6 +76,28 @@ internal static class VectorMaxPool
                 }
             }
         }
+    }
+
+    /// <summary>Neighbouring pixels of fewer channels than a vector has, a vector each: what it holds of the next pixels is overwritten by these.</summary>
+    /// <returns>How many pixels there was room for.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int FewChannels<T>(ReadOnlySpan<byte> window, int step, ReadOnlySpan<int> offsets, Span<byte> pixels, int count, int channels)
+    {
+        int reads = window.Length - Lanes.Narrow - offsets[^1], writes = pixels.Length - Lanes.Narrow;
+        if (reads < 0 || writes < 0)
+            return 0;
+        count = Math.Min(count, Math.Min(reads / step, writes / channels) + 1);
+        ref byte x = ref MemoryMarshal.GetReference(window);
+        ref byte y = ref MemoryMarshal.GetReference(pixels);
+        for (int p = 0; p < count; p++)
+        {
+            ref byte at = ref Unsafe.Add(ref x, p * step);
+            Vector256<T> most = Vector256.LoadUnsafe(ref Unsafe.As<byte, T>(ref Unsafe.Add(ref at, offsets[0])));
+            for (int t = 1; t < offsets.Length; t++)
+                most = Vector256.Max(most, Vector256.LoadUnsafe(ref Unsafe.As<byte, T>(ref Unsafe.Add(ref at, offsets[t]))));
+            most.AsByte().StoreUnsafe(ref Unsafe.Add(ref y, p * channels));
+        }
+        return count;
     }
 
     /// <summary>Neighbouring pixels with equally many taps, one step apart in the input.</summary>

@@ -26,7 +26,7 @@ internal sealed class DequantizeLinear : IntegerOperator
             IntegerTensor x = inputs[0]!.Typed!;
             Tensor scale = inputs[1]!.Real();
             IntegerTensor? zeroPoint = inputs.ElementAtOrDefault(2)?.Typed;
-            Tensor y = new(x.Shape);
+            Tensor y = new(x.Shape, ActivationPool.AllocateFloats(x.Length));
             foreach ((int start, int length, int at) in blocks.Of(x.Shape, scale.Shape))
             {
                 Dequantize(x, start, y.Memory.Slice(start, length), scale.Span[at], zeroPoint?[at] ?? 0);
