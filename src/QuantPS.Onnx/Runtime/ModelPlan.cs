@@ -49,7 +49,7 @@ public sealed class ModelPlan : IDisposable
 
     /// <summary>True when the model has nodes that this plan may run itself; otherwise it would hand everything to ONNX Runtime.</summary>
     public static bool Suits(OnnxModel model) =>
-        model.Graph.Nodes.Any(n => IntegerOperatorRegistry.Find(n) is not null || QLinearForm.Find(n) is not null);
+        model.Graph.Nodes.Any(n => IntegerOperatorRegistry.Find(n) is not null || QLinearForm.Find(n).Any());
 
     /// <summary>The nodes as they are run, in running order; what became part of a layer is in that.</summary>
     public IEnumerable<PlanLayer> Layers => steps.Steps.SelectMany(s => s.Layers);

@@ -67,7 +67,7 @@ internal sealed class QdqUnits(UnitValues values)
                 return null;
             bias = found;
         }
-        else if (op.WeightInputs(context).Count > 0)
+        else if (op is not Normalization && op.WeightInputs(context).Count > 0)
             return null;
 
         NodeProto? activation = null;
