@@ -2,7 +2,6 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
-using QuantPS.Engine.Kernels.Reference;
 
 namespace QuantPS.Engine.Kernels.Vector;
 
@@ -14,13 +13,17 @@ internal static class VectorLayerNorm
     // Squares of a lane are added in 32 bits over this many elements.
     private const int Chunk = 1 << 16;
 
-    /// <inheritdoc cref="ReferenceLayerNorm.Run"/>
+    /// <inheritdoc cref="Reference.ReferenceLayerNorm.Run"/>
     [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(ReadOnlySpan<byte> x, Span<byte> y, LayerNormRule rule)
     {
         int whole = x.Length & -Block;
-        (long sum, long squares) = ReferenceLayerNorm.Sums(x[whole..], rule.Flip);
+        Span<byte> last = stackalloc byte[Block];
+        // What counts as 0 adds nothing to the sums.
+        last.Fill(rule.Flip);
+        x[whole..].CopyTo(last);
+        (long sum, long squares) = Sums(last, rule.Flip);
         for (int i = 0; i < whole; i += Chunk)
         {
             (long s, long q) = Sums(x[i..Math.Min(whole, i + Chunk)], rule.Flip);
@@ -32,8 +35,6 @@ internal static class VectorLayerNorm
         Normalize(x[..whole], y[..whole], 0, mean, factor, rule, zero);
         if (whole == x.Length)
             return;
-        Span<byte> last = stackalloc byte[Block];
-        x[whole..].CopyTo(last);
         Normalize(last, last, whole, mean, factor, rule, zero);
         last[..(x.Length - whole)].CopyTo(y[whole..]);
     }
@@ -71,6 +72,7 @@ internal static class VectorLayerNorm
         return (Total(sums), Total(all));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static long Total(Vector256<uint> v)
     {
         (Vector256<ulong> a, Vector256<ulong> b) = Vector256.Widen(v);

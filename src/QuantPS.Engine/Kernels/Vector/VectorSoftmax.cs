@@ -16,22 +16,80 @@ internal static class VectorSoftmax
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(ReadOnlySpan<byte> x, Span<byte> y, SoftmaxRule rule)
     {
+        if (Avx512Vbmi.IsSupported)
+        {
+            Run512(x, y, rule);
+            return;
+        }
         int max = Largest(x, rule.Flip);
-        float factor = rule.Factor(Avx512Vbmi.IsSupported ? Sum512(x, 255 - max, rule) : Sum(x, 255 - max, rule));
+        float factor = rule.Factor(Sum(x, 255 - max, rule));
         Span<byte> table = stackalloc byte[256];
         OutputZero zero = new(rule.OutputZeroPoint, rule.OutputSigned);
         ref float entries = ref MemoryMarshal.GetArrayDataReference(rule.Reals);
-        for (int first = 0; first <= max; first += Block)
+        Vector256<float> by = Vector256.Create(factor);
+        for (int first = 0; first <= max; first += Lanes.Narrow)
         {
             // In the order of the integers as they are, not as they count.
-            Span<byte> part = table.Slice(first ^ rule.Flip, Block);
-            if (first + Block - 1 < max - rule.Reach)
-                part.Fill((byte)rule.OutputZeroPoint);
+            ref byte to = ref table[first ^ rule.Flip];
+            if (first + Lanes.Narrow - 1 < max - rule.Reach)
+                Vector256.Create((byte)rule.OutputZeroPoint).StoreUnsafe(ref to);
             else
-                Results(ref Unsafe.Add(ref entries, 255 - max + first), factor, zero, ref part[0]);
+                Results(ref Unsafe.Add(ref entries, 255 - max + first), by, zero).StoreUnsafe(ref to);
         }
         VectorTable.Run(x, y, table);
     }
+
+    [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Run512(ReadOnlySpan<byte> x, Span<byte> y, SoftmaxRule rule)
+    {
+        ref byte from = ref MemoryMarshal.GetReference(x), to = ref MemoryMarshal.GetReference(y);
+        nuint whole = (nuint)(x.Length & -Block);
+        int rest = x.Length - (int)whole;
+        Vector512<byte> flip = Vector512.Create(rule.Flip), tail = default, inside = default, max = default;
+        Span<byte> last = stackalloc byte[Block];
+        if (rest > 0)
+        {
+            x[(int)whole..].CopyTo(last);
+            inside = Vector512.LessThan(Vector512<byte>.Indices, Vector512.Create((byte)rest));
+            tail = (Vector512.LoadUnsafe(ref last[0]) ^ flip) & inside;
+            max = tail;
+        }
+        for (nuint i = 0; i < whole; i += Block)
+            max = Vector512.Max(max, Vector512.LoadUnsafe(ref from, i) ^ flip);
+        int largest = Largest(Vector128.Max(Vector128.Max(max.GetLower().GetLower(), max.GetLower().GetUpper()), Vector128.Max(max.GetUpper().GetLower(), max.GetUpper().GetUpper())));
+        int window = 255 - largest;
+
+        // Byte by byte of the summands: 64 look-ups, and their sums of eight.
+        ref byte planes = ref rule.Planes[window];
+        Vector512<ulong> sum = default;
+        for (int p = 0; p < 4; p++, planes = ref Unsafe.Add(ref planes, SoftmaxRule.PlaneLength))
+        {
+            Vector512<byte> a = Vector512.LoadUnsafe(ref planes), b = Vector512.LoadUnsafe(ref planes, 64), c = Vector512.LoadUnsafe(ref planes, 128), d = Vector512.LoadUnsafe(ref planes, 192);
+            Vector512<ulong> eights = Eights(VectorTable.LookUp(a, b, c, d, tail) & inside);
+            for (nuint i = 0; i < whole; i += Block)
+                eights += Eights(VectorTable.LookUp(a, b, c, d, Vector512.LoadUnsafe(ref from, i) ^ flip));
+            sum += eights << 8 * p;
+        }
+        Vector512<float> factor = Vector512.Create(rule.Factor(Vector512.Sum(sum)));
+
+        OutputZero zero = new(rule.OutputZeroPoint, rule.OutputSigned);
+        ref float entries = ref rule.Reals[window];
+        int least = largest - rule.Reach;
+        Vector512<byte> none = Vector512.Create((byte)rule.OutputZeroPoint);
+        Vector512<byte> t0 = least > 63 ? none : Results(ref entries, factor, zero), t1 = least > 127 || largest < 64 ? none : Results(ref Unsafe.Add(ref entries, 64), factor, zero);
+        Vector512<byte> t2 = least > 191 || largest < 128 ? none : Results(ref Unsafe.Add(ref entries, 128), factor, zero), t3 = largest < 192 ? none : Results(ref Unsafe.Add(ref entries, 192), factor, zero);
+        for (nuint i = 0; i < whole; i += Block)
+            VectorTable.LookUp(t0, t1, t2, t3, Vector512.LoadUnsafe(ref from, i) ^ flip).StoreUnsafe(ref to, i);
+        if (rest > 0)
+        {
+            VectorTable.LookUp(t0, t1, t2, t3, tail).StoreUnsafe(ref last[0]);
+            last[..rest].CopyTo(y[(int)whole..]);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<ulong> Eights(Vector512<byte> v) => Avx512BW.SumAbsoluteDifferences(v, Vector512<byte>.Zero).AsUInt64();
 
     /// <summary>The largest byte after flipping.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -57,6 +115,12 @@ internal static class VectorSoftmax
         for (; i <= x.Length - size; i += size)
             max = Vector128.Max(max, Vector128.LoadUnsafe(ref from, (nuint)i) ^ f);
         max = Vector128.Max(max, Vector128.LoadUnsafe(ref from, (nuint)(x.Length - size)) ^ f);
+        return Largest(max);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int Largest(Vector128<byte> max)
+    {
         max = Vector128.Max(max, Vector128.Shuffle(max, Vector128.Create((byte)8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)));
         max = Vector128.Max(max, Vector128.ShiftRightLogical(max.AsUInt64(), 32).AsByte());
         max = Vector128.Max(max, Vector128.ShiftRightLogical(max.AsUInt64(), 16).AsByte());
@@ -77,55 +141,13 @@ internal static class VectorSoftmax
         return a + b + (i < x.Length ? entries[x[i] ^ flip] : 0);
     }
 
-    /// <summary>Byte by byte of the entries: 64 look-ups, and their sums of eight.</summary>
-    [SkipLocalsInit]
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static ulong Sum512(ReadOnlySpan<byte> x, int window, SoftmaxRule rule)
-    {
-        ref byte from = ref MemoryMarshal.GetReference(x);
-        ref byte planes = ref rule.Planes[window];
-        Vector512<byte> flip = Vector512.Create(rule.Flip);
-        int whole = x.Length & -Block, rest = x.Length - whole;
-        ulong sum = 0;
-        Span<byte> last = stackalloc byte[Block];
-        if (rest > 0)
-        {
-            // Filled up with the largest integer, whose entries are taken off again.
-            last.Fill((byte)(255 - window ^ rule.Flip));
-            x[whole..].CopyTo(last);
-            sum -= (ulong)(Block - rest) * rule.Fixed[255];
-        }
-        for (int p = 0; p < 4; p++, planes = ref Unsafe.Add(ref planes, SoftmaxRule.PlaneLength))
-        {
-            Vector512<byte> a = Vector512.LoadUnsafe(ref planes), b = Vector512.LoadUnsafe(ref planes, 64), c = Vector512.LoadUnsafe(ref planes, 128), d = Vector512.LoadUnsafe(ref planes, 192);
-            Vector512<ulong> sums = default;
-            for (int i = 0; i < whole; i += Block)
-                sums += Eights(VectorTable.LookUp(a, b, c, d, Vector512.LoadUnsafe(ref from, (nuint)i) ^ flip));
-            if (rest > 0)
-                sums += Eights(VectorTable.LookUp(a, b, c, d, Vector512.LoadUnsafe(ref last[0]) ^ flip));
-            sum += Vector512.Sum(sums) << 8 * p;
-        }
-        return sum;
-
-        static Vector512<ulong> Eights(Vector512<byte> v) => Avx512BW.SumAbsoluteDifferences(v, Vector512<byte>.Zero).AsUInt64();
-    }
-
-    /// <summary>64 results.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Results(ref float entries, float factor, OutputZero zero, ref byte to)
-    {
-        if (Vector512.IsHardwareAccelerated)
-        {
-            Vector512<float> f = Vector512.Create(factor);
-            Lanes.Pack(Lanes.Round(Vector512.LoadUnsafe(ref entries) * f), Lanes.Round(Vector512.LoadUnsafe(ref entries, 16) * f), Lanes.Round(Vector512.LoadUnsafe(ref entries, 32) * f),
-                Lanes.Round(Vector512.LoadUnsafe(ref entries, 48) * f), zero).StoreUnsafe(ref to);
-            return;
-        }
-        Vector256<float> g = Vector256.Create(factor);
-        for (nuint i = 0; i < Block; i += Lanes.Narrow)
-        {
-            Lanes.Pack(Lanes.Round(Vector256.LoadUnsafe(ref entries, i) * g), Lanes.Round(Vector256.LoadUnsafe(ref entries, i + 8) * g), Lanes.Round(Vector256.LoadUnsafe(ref entries, i + 16) * g),
-                Lanes.Round(Vector256.LoadUnsafe(ref entries, i + 24) * g), zero).StoreUnsafe(ref to, i);
-        }
-    }
+    private static Vector512<byte> Results(ref float entries, Vector512<float> by, OutputZero zero) => Lanes.Pack(
+        Lanes.Round(Vector512.LoadUnsafe(ref entries) * by), Lanes.Round(Vector512.LoadUnsafe(ref entries, 16) * by),
+        Lanes.Round(Vector512.LoadUnsafe(ref entries, 32) * by), Lanes.Round(Vector512.LoadUnsafe(ref entries, 48) * by), zero);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<byte> Results(ref float entries, Vector256<float> by, OutputZero zero) => Lanes.Pack(
+        Lanes.Round(Vector256.LoadUnsafe(ref entries) * by), Lanes.Round(Vector256.LoadUnsafe(ref entries, 8) * by),
+        Lanes.Round(Vector256.LoadUnsafe(ref entries, 16) * by), Lanes.Round(Vector256.LoadUnsafe(ref entries, 24) * by), zero);
 }
