@@ -9,7 +9,7 @@ namespace QuantPS.Engine.Layers;
 /// <remarks>quantize(softmax(dequantize(x))): the float formula, with a table for exp. Where ONNX Runtime has integers of one type on both sides, it computes
 /// QLinearSoftmax (onnxruntime/contrib_ops/cpu/quantization/qlinear_softmax.cc; pairs become that by
 /// core/optimizer/qdq_transformer/selectors_actions/qdq_selector_action_transformer.cc, UnaryOpQDQRules), which is the same but for one thing: a
-/// probability of 1 has floor(1 / scale) steps, which for 1/255 in float32 is 254. Its qint8 results wrap at 128 where ours saturate.</remarks>
+/// probability of 1 has floor(1 / scale) steps, which for 1/255 in float32 is 254.</remarks>
 public sealed class QuantizedSoftmax
 {
     private readonly int axis;
