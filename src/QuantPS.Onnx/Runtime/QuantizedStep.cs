@@ -31,11 +31,12 @@ internal sealed class QuantizedStep : LayerStep
     public static PlanStep Create(QuantizedGraph graph, QuantizedNode node, SessionSettings? settings)
     {
         Int8Step? step = StepOf(graph, node);
-        return step is null ? new DequantizedStep(graph, node, settings) : new QuantizedStep(graph, node, step);
+        return step is not null ? new QuantizedStep(graph, node, step)
+            : SplitStep.Create(graph, node) is { } split ? split : new DequantizedStep(graph, node, settings);
     }
 
     /// <summary>Whether a quantized node runs on a kernel of ours.</summary>
-    public static bool HasKernel(QuantizedGraph graph, QuantizedNode node) => StepOf(graph, node) is not null;
+    public static bool HasKernel(QuantizedGraph graph, QuantizedNode node) => StepOf(graph, node) is not null || SplitStep.Create(graph, node) is not null;
 
     private static Int8Step? StepOf(QuantizedGraph graph, QuantizedNode node) => node.Layer is QuantizedWeightLayer layer
         ? StepOf(layer, node.Planned.Range, graph.OnnxRule)
