@@ -46,7 +46,10 @@ public static class QuantizedRearrange
     private static QuantizedTensor? PermuteRows(QuantizedTensor x, int[] order)
     {
         int rank = x.Rank, last = rank - 1;
-        if (order.Length != rank || rank < 2 || x.Length == 0 || !x.QParams.DType.IsEightBit() || x.QParams.IsPerChannel || x.TryGetChannelsLast(out _) || order.Distinct().Count() != rank || order.Max() > last || order.Min() < 0)
+        bool inOrder = order.Length == rank && order.Distinct().Count() == rank && order.Max() == last && order.Min() == 0;
+        // One channel or one pixel lies row-major too.
+        bool pixels = x.TryGetChannelsLast(out _) && x.Dims[1] > 1 && TensorShape.Count(x.Dims[2..]) > 1;
+        if (!inOrder || rank < 2 || x.Length == 0 || !x.DType.IsEightBit() || x.QParams.IsPerChannel || pixels)
             return null;
         bool stays = order[last] == last;
         if (!stays && order[last - 1] != last)

@@ -145,6 +145,74 @@ public sealed class AttentionTests(ITestOutputHelper output)
         Assert.InRange(different, 0, all / 1000);
     }
 
+    /// <summary>Functions of one variable, whose int8 form is a table: all 256 inputs.</summary>
+    [Theory]
+    [InlineData("Erf")]
+    [InlineData("Gelu")]
+    [InlineData("Gelu", "tanh")]
+    [InlineData("Exp")]
+    [InlineData("Abs")]
+    [InlineData("Neg")]
+    [InlineData("Elu")]
+    [InlineData("Softplus")]
+    [InlineData("Div")]
+    [InlineData("Sub")]
+    [InlineData("Pow")]
+    public void FunctionsAreTables(string opType, string? approximate = null)
+    {
+        bool pair = opType is "Div" or "Sub" or "Pow";
+        NodeProto node = Nodes.Create(opType, "function", pair ? ["r", "by"] : ["r"], ["f"], approximate is null ? [] : [Nodes.Attribute("approximate", approximate)]);
+        using Case c = new([Pair("DequantizeLinear", "in0", "x", "r"), node, Pair("QuantizeLinear", "f", "y", "out")], [(DataType.Uint8, 1)], DataType.Uint8,
+            [.. Parameters(new Random(3), "x", DataType.Uint8, 0.02f), .. Parameters(new Random(4), "y", DataType.Uint8, 0.02f), TensorProtos.Create("by", [opType == "Pow" ? 2f : 1.7f], [])], opset: 20);
+        (int different, _) = c.Compare(1, OneNode.Integers(DataType.Uint8, [256], [.. Enumerable.Range(0, 256)]));
+        Assert.InRange(different, 0, 1);
+    }
+
+    /// <summary>Pieces and slices are copies, with dimensions that change from run to run.</summary>
+    [Fact]
+    public void PiecesAreCopies()
+    {
+        Random random = new(8);
+        TensorProto[] constants = [.. Parameters(random, "x", DataType.Int8, 0.02f), TensorProtos.Create("sizes", [2L, 1, 4], [3]), TensorProtos.Create("second", [1L], []), TensorProtos.Create("some", [2L, -1, 0], [3])];
+        foreach ((NodeProto node, int axis) in ((NodeProto, int)[])[(Nodes.Create("Split", "split", ["r", "sizes"], ["f0", "f1", "f2"], Nodes.Attribute("axis", 1L)), 1),
+            (Nodes.Create("Split", "split", ["r"], ["f0", "f1", "f2"], Nodes.Attribute("axis", -1L), Nodes.Attribute("num_outputs", 3L)), 2),
+            (Nodes.Create("Gather", "gather", ["r", "second"], ["f0"], Nodes.Attribute("axis", 0L)), 0), (Nodes.Create("Gather", "gather", ["r", "some"], ["f0"], Nodes.Attribute("axis", 1L)), 1)])
+        {
+            string[] outputs = [.. node.Output.Select((_, i) => $"out{i}")];
+            GraphProto graph = new() { Name = "pieces" };
+            graph.Node.AddRange([Pair("DequantizeLinear", "in0", "x", "r"), node, .. node.Output.Select((f, i) => Pair("QuantizeLinear", f, "x", outputs[i]))]);
+            graph.Initializer.AddRange(constants);
+            graph.Input.Add(Nodes.Value("in0", DataType.Int8, "a", "b", "c"));
+            graph.Output.AddRange(outputs.Select(o => new ValueInfoProto { Name = o, Type = new() { TensorType = new() { ElemType = (int)DataType.Int8 } } }));
+            ModelProto proto = new() { IrVersion = 8, Graph = graph };
+            proto.OpsetImport.Add(new OperatorSetIdProto { Version = 18 });
+            OnnxModel model = OnnxModel.FromProto(proto, "pieces");
+            using ModelPlan plan = new(model);
+            Assert.All(plan.Steps, s => Assert.IsType<UnitStep>(s));
+            Assert.Equal(outputs.Length, plan.Steps.Count());
+            using OnnxRuntimeSession session = new(model);
+            foreach (int[] shape in (int[][])[[2, 7, 5], [3, 7, 9], [2, 7, 1]])
+            {
+                if (axis == 2 && shape[2] < 3)
+                    continue;
+                GraphValue x = Integers(random, DataType.Int8, shape);
+                List<OrtValue> owned = [];
+                using IDisposableReadOnlyCollection<OrtValue> theirs = session.RunValues(["in0"], [x.ToOrt(owned)], outputs);
+                int[][] expected = [.. theirs.Select(t => IntegerTensor.FromOrt(t).ToInts())], shapes = [.. theirs.Select(OnnxRuntimeSession.ShapeOf)];
+                plan.RunValues(new Dictionary<string, GraphValue> { ["in0"] = x }, values =>
+                {
+                    for (int i = 0; i < outputs.Length; i++)
+                    {
+                        Assert.Equal(shapes[i], values(outputs[i]).Typed!.Shape);
+                        Assert.Equal(expected[i], values(outputs[i]).Typed!.ToInts());
+                    }
+                    return 0;
+                });
+                owned.ForEach(v => v.Dispose());
+            }
+        }
+    }
+
     [Fact]
     public void WrongSizesAreNamed()
     {
