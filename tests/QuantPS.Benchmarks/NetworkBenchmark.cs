@@ -18,11 +18,11 @@ namespace QuantPS.Benchmarks;
 
 /// <summary>Whole networks in int8: our runtime on the exported file, and on the quantized model that it was exported from, against ONNX Runtime on the
 /// same file. Same process, interleaved, medians.</summary>
-/// <remarks>--shape NETWORK,BATCH with resnet50, mobilenetv2, or an ONNX file with one image input, whose height and width follow where the file leaves them open;
+/// <remarks>--shape NETWORK,BATCH with resnet50, mobilenetv2, bert-small, vit-tiny, or an ONNX file with one image input, whose height and width follow where the file leaves them open;
 /// --preset NAME is the configuration (onnxruntime), --profile 1 shows each step's share.</remarks>
 internal static class NetworkBenchmark
 {
-    private static readonly string[] Shapes = ["resnet50,1", "resnet50,8", "mobilenetv2,1", "mobilenetv2,8",
+    private static readonly string[] Shapes = ["resnet50,1", "resnet50,8", "mobilenetv2,1", "mobilenetv2,8", "bert-small,1", "vit-tiny,1",
         "fmnist-resnet8-bn,1", "fmnist-resnet8-bn,32", "fmnist-mobile-bn,1", "fmnist-mobile-bn,32"];
 
     /// <summary>Where ties fall otherwise: outputs that differ, and the largest difference in steps of the output.</summary>
@@ -83,6 +83,8 @@ internal static class NetworkBenchmark
     {
         "resnet50" => ResNet50.Create(1),
         "mobilenetv2" => MobileNetV2.Create(1),
+        "bert-small" => Transformers.Bert(),
+        "vit-tiny" => Transformers.Vision(),
         _ => OnnxModel.Load(File.Exists(network) ? network : Path.Combine("module", "examples", "data", network + ".onnx")),
     };
 

@@ -1,5 +1,7 @@
+using System.Buffers;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Kernels;
+using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
 namespace QuantPS.Engine.Layers;
@@ -12,6 +14,8 @@ public static class QuantizedRearrange
     public static QuantizedTensor Permute(QuantizedTensor x, ReadOnlySpan<int> order)
     {
         int[] wanted = order.ToArray();
+        if (PermuteRows(x, wanted) is { } rows)
+            return rows;
         if (!wanted.Order().SequenceEqual(Enumerable.Range(0, x.Rank)))
             throw new QuantException(ErrorIds.ShapeMismatch, $"[{TensorShape.Format(wanted)}] is no order of the dimensions of [{TensorShape.Format(x.Dims)}].", x);
         Memory<byte> bytes = Lying(x, out int[] strides, out _);
@@ -19,6 +23,66 @@ public static class QuantizedRearrange
         QuantizedTensor y = OperatorChecks.NewTensor(shape, x.QParams, x, KernelLayout.Contiguous, out Memory<byte> result);
         RearrangeKernel.Run(bytes, result, [.. wanted.Select((d, i) => Table(Enumerable.Range(0, shape[i]), strides[d]))]);
         return y;
+    }
+
+    /// <summary>The positions [start, start + count) along one dimension, all along the others.</summary>
+    /// <exception cref="QuantException">ShapeMismatch: outside the dimension; UnsupportedDType.</exception>
+    public static QuantizedTensor Cut(QuantizedTensor x, int axis, int start, int count)
+    {
+        if (start < 0 || count < 0 || start > x.Dims[axis] - count)
+            throw new QuantException(ErrorIds.ShapeMismatch, $"Positions {start} to {start + count - 1} are outside dimension {axis} of [{TensorShape.Format(x.Dims)}].", x);
+        Memory<byte> bytes = Lying(x, out _, out bool pixels);
+        int[] shape = x.Shape;
+        shape[axis] = count;
+        QuantizedTensor y = OperatorChecks.NewTensor(shape, x.QParams, x, pixels ? KernelLayout.ChannelsLast : KernelLayout.Contiguous, out Memory<byte> result);
+        // In memory pixels have the channels behind all others.
+        int inner = pixels ? axis == 1 ? 1 : TensorShape.Count(x.Dims[(axis + 1)..]) * (axis == 0 ? 1 : x.Dims[1]) : TensorShape.Count(x.Dims[(axis + 1)..]);
+        RunsKernel.Run(bytes[(start * inner)..], result, [result.Length / Math.Max(1, count * inner)], [x.Dims[axis] * inner], count * inner);
+        return y;
+    }
+
+    /// <summary>Orders of a row-major tensor in which the last dimension stays, or ends up before one that it had behind it: copies of rows, and transposed
+    /// matrices. Null for any other.</summary>
+    private static QuantizedTensor? PermuteRows(QuantizedTensor x, int[] order)
+    {
+        int rank = x.Rank, last = rank - 1;
+        bool inOrder = order.Length == rank && order.Distinct().Count() == rank && order.Max() == last && order.Min() == 0;
+        // One channel or one pixel lies row-major too.
+        bool pixels = x.TryGetChannelsLast(out _) && x.Dims[1] > 1 && TensorShape.Count(x.Dims[2..]) > 1;
+        if (!inOrder || rank < 2 || x.Length == 0 || !x.DType.IsEightBit() || x.QParams.IsPerChannel || pixels)
+            return null;
+        bool stays = order[last] == last;
+        if (!stays && order[last - 1] != last)
+            return null;
+        int[] rows = stays ? order : [.. order[..^2], order[last], last], strides = new int[rank];
+        for (int d = last, step = 1; d >= 0; d--)
+        {
+            strides[d] = step;
+            step *= x.Dims[d];
+        }
+        QuantizedTensor y = OperatorChecks.NewTensor([.. order.Select(d => x.Dims[d])], x.QParams, x);
+        bool moves = !rows.SequenceEqual(Enumerable.Range(0, rank));
+        int width = x.Dims[last];
+        if (stays || moves)
+        {
+            byte[]? between = stays ? null : ArrayPool<byte>.Shared.Rent(x.Length);
+            Memory<byte> to = between is null ? y.Memory : between.AsMemory(0, x.Length);
+            RunsKernel.Run(x.Memory, to, [.. rows[..^1].Select(d => x.Dims[d])], [.. rows[..^1].Select(d => strides[d])], width);
+            if (between is not null)
+            {
+                Turn(to);
+                ArrayPool<byte>.Shared.Return(between);
+            }
+        }
+        else
+            Turn(x.Memory);
+        return y;
+
+        void Turn(Memory<byte> from)
+        {
+            int height = x.Dims[order[last]];
+            LayoutConversion.ToContiguous(from, y.Memory, x.Length / (height * width), width, height);
+        }
     }
 
     /// <summary>Along every dimension the given positions, in their order, as often as they come: y[i, j, ...] = x[positions 0 [i], positions 1 [j], ...].</summary>

@@ -21,6 +21,7 @@ public sealed class GraphIndex
     {
         GraphProto graph = model.Graph;
         Where = where;
+        Opset = (int)(model.OpsetImport.FirstOrDefault(o => OnnxModel.NormalizeDomain(o.Domain) == OnnxModel.StandardDomain)?.Version ?? 0);
         HashSet<string> defined = new(StringComparer.Ordinal);
         foreach (TensorProto t in graph.Initializer)
         {
@@ -78,6 +79,9 @@ public sealed class GraphIndex
 
     /// <summary>The file or name of the model, for messages.</summary>
     public string Where { get; }
+
+    /// <summary>Version of the standard operator set.</summary>
+    public int Opset { get; }
 
     /// <summary>The nodes in an order in which they can run; the file's own order where that is one.</summary>
     public IReadOnlyList<NodeProto> Nodes { get; }

@@ -5,8 +5,8 @@ namespace QuantPS.Onnx.Operators;
 
 /// <summary>A normalization with a factor and an offset: 8-bit activations on both sides, the factor like a weight, the offset like a
 /// bias.</summary>
-/// <remarks>Source: onnxruntime/python/tools/quantization/operators/norm.py. It has no integer form; runtimes for accelerators take the
-/// pairs around it.</remarks>
+/// <remarks>Source: onnxruntime/python/tools/quantization/operators/norm.py. It has no integer form
+/// of its own in a file.</remarks>
 public abstract class Normalization : QuantOperator
 {
     public override IReadOnlyList<WeightInput> WeightInputs(NodeContext context) => [new(1, null), new(2, null, IsBias: true)];

@@ -19,6 +19,12 @@ public sealed class Slice : DataMovement
         return (inputs, spent) =>
         {
             QuantizedTensor x = inputs[0];
+            if (starts.Length == 1 && (steps?[0] ?? 1) == 1)
+            {
+                int only = TensorShape.NormalizeAxis((int)(axes?[0] ?? 0), x.Rank);
+                (long first, long end) = Limits(starts[0], ends[0], 1, x.Dims[only]);
+                return QuantizedRearrange.Cut(x, only, (int)first, (int)Math.Max(0, end - first));
+            }
             var positions = new int[]?[x.Rank];
             for (int i = 0; i < starts.Length; i++)
             {
@@ -30,12 +36,16 @@ public sealed class Slice : DataMovement
     }
 
     /// <summary>Source: onnx docs/Operators.md, Slice: negative numbers count from the end, what is beyond an end is cut to it.</summary>
-    private static int[] Positions(long start, long end, long step, int size)
+    private static (long Start, long End) Limits(long start, long end, long step, int size)
     {
         start += start < 0 ? size : 0;
         end += end < 0 && end > long.MinValue / 2 ? size : 0;
-        start = step > 0 ? Math.Clamp(start, 0, size) : Math.Clamp(start, 0, size - 1);
-        end = step > 0 ? Math.Clamp(end, 0, size) : Math.Clamp(end, -1, size - 1);
+        return step > 0 ? (Math.Clamp(start, 0, size), Math.Clamp(end, 0, size)) : (Math.Clamp(start, 0, size - 1), Math.Clamp(end, -1, size - 1));
+    }
+
+    private static int[] Positions(long start, long end, long step, int size)
+    {
+        (start, end) = Limits(start, end, step, size);
         List<int> positions = [];
         for (long i = start; step > 0 ? i < end : i > end; i += step)
             positions.Add((int)i);

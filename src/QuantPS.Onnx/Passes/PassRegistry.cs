@@ -23,6 +23,7 @@ public static class PassRegistry
         new FuseHardSwish(),
         new FuseGelu(),
         new FuseLayerNormalization(),
+        new DivisionIsProduct(),
         new FoldBatchNormalization(),
         new FoldScale(),
         new FoldBias(),

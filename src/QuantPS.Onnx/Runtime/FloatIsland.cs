@@ -53,6 +53,8 @@ internal sealed class FloatIsland : PlanStep
 
     public override IEnumerable<PlanLayer> Layers => nodes.Select(n => new PlanLayer(n.Name, n.OpType, () => "ONNX Runtime", IsInteger: false));
 
+    public override string Description => $"{string.Join('+', nodes.Select(n => n.OpType))} {nodes[^1].Name} (ONNX Runtime)";
+
     public override IReadOnlyList<string> Inputs { get; }
 
     public override IReadOnlyList<string> Outputs { get; }

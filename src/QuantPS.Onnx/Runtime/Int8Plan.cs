@@ -92,7 +92,8 @@ public sealed class Int8Plan : IDisposable
 
     /// <summary>What runs a node: the kernel of a layer with weights, "integers" for other operators of ours, "ONNX Runtime" for what is left to that, which
     /// are float nodes and quantized ones without a kernel.</summary>
-    public static string KernelOf(QuantizedGraph graph, QuantizedNode node) => !node.IsQuantized || !QuantizedStep.HasKernel(graph, node) ? "ONNX Runtime"
+    public static string KernelOf(QuantizedGraph graph, QuantizedNode node) =>
+        !(node.IsQuantized ? QuantizedStep.HasKernel(graph, node) : FunctionStep.Create(graph, node) is not null) ? "ONNX Runtime"
         : node.Layer?.KernelName ?? PlanLayer.Integers;
 
     public void Dispose() => every.Dispose();
@@ -101,13 +102,19 @@ public sealed class Int8Plan : IDisposable
     {
         GraphIndex index = graph.Float.Graph;
         List<PlanStep> result = [];
-        foreach ((bool quantized, List<QuantizedNode> group) in Scheduler.Group(graph.Nodes, index.Inputs.Select(i => i.Name), n => n.IsQuantized,
+        Dictionary<QuantizedNode, PlanStep> functions = new(ReferenceEqualityComparer.Instance);
+        foreach (QuantizedNode node in graph.Nodes)
+        {
+            if (FunctionStep.Create(graph, node) is { } function)
+                functions[node] = function;
+        }
+        foreach ((bool quantized, List<QuantizedNode> group) in Scheduler.Group(graph.Nodes, index.Inputs.Select(i => i.Name), n => n.IsQuantized || functions.ContainsKey(n),
             n => GraphIndex.InputsOf(n.Planned.Node).Where(v => index.Constant(v) is null && index.SparseConstant(v) is null),
             n => n.Planned.Node.Output.Append(n.Planned.Output)))
         {
             if (quantized)
             {
-                result.AddRange(group.Select(n => QuantizedStep.Create(graph, n, settings)));
+                result.AddRange(group.Select(n => functions.GetValueOrDefault(n) ?? QuantizedStep.Create(graph, n, settings)));
                 continue;
             }
             NodeProto[] nodes = [.. group.Select(n => n.Planned.Node)];

@@ -49,7 +49,7 @@ public sealed class ModelPlan : IDisposable
 
     /// <summary>True when the model has nodes that this plan may run itself; otherwise it would hand everything to ONNX Runtime.</summary>
     public static bool Suits(OnnxModel model) =>
-        model.Graph.Nodes.Any(n => IntegerOperatorRegistry.Find(n) is not null || QLinearForm.Find(n) is not null);
+        model.Graph.Nodes.Any(n => IntegerOperatorRegistry.Find(n) is not null || QLinearForm.Find(n).Any());
 
     /// <summary>The nodes as they are run, in running order; what became part of a layer is in that.</summary>
     public IEnumerable<PlanLayer> Layers => steps.Steps.SelectMany(s => s.Layers);
@@ -130,12 +130,18 @@ public sealed class ModelPlan : IDisposable
         QOperatorUnits integers = new(values);
         foreach (NodeProto node in fuse ? work : [])
         {
-            if (done.Contains(node) || constants.IsConstant(node) || (qdq.Find(node) ?? integers.Find(node)) is not { } unit
-                || UnitStep.Create(unit, constants) is not { } step)
+            if (done.Contains(node) || constants.IsConstant(node))
                 continue;
-            // The layer runs where its last node would: everything that it needs is there by then.
-            units[unit.Nodes[^1]] = step;
-            done.UnionWith(unit.Nodes);
+            IntegerUnit[] found = qdq.FindPieces(node) is { Count: > 0 } pieces ? [.. pieces] : (qdq.Find(node) ?? integers.Find(node)) is { } unit ? [unit] : [];
+            UnitStep?[] made = Array.ConvertAll(found, u => UnitStep.Create(u, constants));
+            if (made.Contains(null))
+                continue;
+            foreach (UnitStep step in made.OfType<UnitStep>())
+            {
+                // The layer runs where its last node would: everything that it needs is there by then.
+                units[step.Unit.Nodes[^1]] = step;
+                done.UnionWith(step.Unit.Nodes);
+            }
         }
 
         List<PlanItem> items = [];

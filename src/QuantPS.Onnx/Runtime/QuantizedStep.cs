@@ -2,6 +2,8 @@ using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Model.Proto;
 using QuantPS.Onnx.Operators;
 using QuantPS.Onnx.Quantization;
 
@@ -29,15 +31,24 @@ internal sealed class QuantizedStep : LayerStep
     public static PlanStep Create(QuantizedGraph graph, QuantizedNode node, SessionSettings? settings)
     {
         Int8Step? step = StepOf(graph, node);
-        return step is null ? new DequantizedStep(graph, node, settings) : new QuantizedStep(graph, node, step);
+        return step is not null ? new QuantizedStep(graph, node, step)
+            : SplitStep.Create(graph, node) is { } split ? split : new DequantizedStep(graph, node, settings);
     }
 
     /// <summary>Whether a quantized node runs on a kernel of ours.</summary>
-    public static bool HasKernel(QuantizedGraph graph, QuantizedNode node) => StepOf(graph, node) is not null;
+    public static bool HasKernel(QuantizedGraph graph, QuantizedNode node) => StepOf(graph, node) is not null || SplitStep.Create(graph, node) is not null;
 
     private static Int8Step? StepOf(QuantizedGraph graph, QuantizedNode node) => node.Layer is QuantizedWeightLayer layer
         ? StepOf(layer, node.Planned.Range, graph.OnnxRule)
-        : HasBytes(graph, node) ? node.Planned.Operator!.CreateStep(graph.StepContextOf(node.Planned)) : null;
+        : HasBytes(graph, node) ? node.Planned.Operator!.CreateStep(ContextOf(graph, node)) : null;
+
+    /// <summary>With the real values of what the file has as integers.</summary>
+    private static StepContext ContextOf(QuantizedGraph graph, QuantizedNode node)
+    {
+        StepContext context = graph.StepContextOf(node.Planned);
+        Dictionary<string, TensorProto> real = node.Weights.ToDictionary(w => node.Planned.Node.Input[w.Key], w => TensorProtos.Create(node.Planned.Node.Input[w.Key], w.Value.Dequantize()));
+        return real.Count == 0 ? context : context with { Context = context.Context with { Dequantized = real.GetValueOrDefault } };
+    }
 
     public override QuantizedTensor Read(int operand, GraphValue value) => Integers(graph, value, names[operand], parameters[operand]);
 
@@ -51,7 +62,7 @@ internal sealed class QuantizedStep : LayerStep
         return seen == own ? integers : Quantizer.Quantize(integers.Dequantize(), seen, graph.OnnxRule);
     }
 
-    private static bool HasBytes(QuantizedGraph graph, QuantizedNode node) => node.Planned.Outputs.Any() && node.Weights.Count == 0
+    private static bool HasBytes(QuantizedGraph graph, QuantizedNode node) => node.Planned.Outputs.Any() && (node.Weights.Count == 0 || node.Planned.Operator is Normalization)
         && node.Planned.Outputs.All(v => graph.QParamsOf(v)!.DType.IsEightBit())
         && node.Planned.Inputs.All(v => graph.InputQParams(node.Planned, v).DType.IsEightBit());
 

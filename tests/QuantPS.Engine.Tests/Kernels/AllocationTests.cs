@@ -67,7 +67,7 @@ public sealed class AllocationTests : IDisposable
         AllocatesNothing(linear.Name, () => linear.Run(x, 33, y));
     }
 
-    private static void AllocatesNothing(string name, Action run)
+    internal static void AllocatesNothing(string name, Action run)
     {
         const int runs = 200, attempts = 5;
         for (int i = 0; i < 20; i++)

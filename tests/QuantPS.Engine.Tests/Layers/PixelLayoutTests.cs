@@ -144,6 +144,9 @@ public class PixelLayoutTests
         for (int draw = 0; draw < 120; draw++)
         {
             int[] shape = [.. Enumerable.Range(0, draw % 3 == 0 ? 5 : 4).Select(_ => random.Next(1, 9))];
+            // Large enough for blocks of vectors.
+            if (draw % 5 == 0)
+                shape[random.Next(shape.Length)] = random.Next(30, 80);
             QuantizedTensor x = Random(random, shape, p);
             int[] order = [.. Enumerable.Range(0, shape.Length)];
             random.Shuffle(order);
@@ -161,6 +164,11 @@ public class PixelLayoutTests
                         from[order[d]] = at[d];
                     Assert.Equal(x[from], permuted.GetInteger(i));
                 }
+                int axis = random.Next(shape.Length), start = random.Next(shape[axis] + 1), count = random.Next(shape[axis] - start + 1);
+                QuantizedTensor cut = QuantizedRearrange.Cut(given, axis, start, count);
+                Assert.Equal(shape.Select((size, d) => d == axis ? count : size), cut.Shape);
+                for (int i = 0; i < cut.Length; i++)
+                    Assert.Equal(x[[.. TensorShape.Index(cut.Dims, i).Select((k, d) => d == axis ? k + start : k)]], cut.GetInteger(i));
                 Assert.Equal(shape.Select((size, d) => picks[d]?.Length ?? size), picked.Shape);
                 for (int i = 0; i < picked.Length; i++)
                 {
@@ -169,6 +177,8 @@ public class PixelLayoutTests
                 }
             }
         }
+        Assert.Equal(0, QuantizedRearrange.Permute(Random(random, [2, 0, 3], p), [0, 2, 1]).Length);
+        Assert.Equal(ErrorIds.ShapeMismatch, Assert.Throws<QuantException>(() => QuantizedRearrange.Cut(Random(random, [2, 3], p), 1, 2, 2)).ErrorId);
         Assert.Equal(ErrorIds.ShapeMismatch, Assert.Throws<QuantException>(() => QuantizedRearrange.Permute(Random(random, [2, 3], p), [0, 0])).ErrorId);
         Assert.Equal(ErrorIds.ShapeMismatch, Assert.Throws<QuantException>(() => QuantizedRearrange.Pick(Random(random, [2, 3], p), [null, [3]])).ErrorId);
     }

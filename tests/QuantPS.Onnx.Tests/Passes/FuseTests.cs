@@ -199,4 +199,16 @@ public class FuseTests
         OnnxModel model = PassCase.Model(nodes, Shape, outputs: second is null ? ["y"] : ["y", second], constants: constants);
         Assert.DoesNotContain("LayerNormalization", PassCase.Operators(PassCase.Check(model, null, Shape, 1e-5f)));
     }
+
+    /// <summary>Only where the reciprocal is exact, and the division is by a constant.</summary>
+    [Theory]
+    [InlineData("Div x c8 -> y", true)]
+    [InlineData("Div x c-0.25 -> y", true)]
+    [InlineData("Div x c3 -> y", false)]
+    [InlineData("Div c8 x -> y", false)]
+    public void DivisionsByPowersOfTwoAreProducts(string nodes, bool fits)
+    {
+        OnnxModel prepared = PassCase.Check(PassCase.Model(nodes, [2, 3, 4]), new DivisionIsProduct(), [2, 3, 4], tolerance: 0);
+        Assert.Equal([fits ? "Mul" : "Div"], PassCase.Operators(prepared));
+    }
 }

@@ -34,9 +34,20 @@ public static class KernelSelector
         (KernelTier.Reference, _ => true, p => new ReferenceLinear(p)),
     ];
 
+    internal static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<MatMulProblem, MatMulKernel?> Make)[] MatMulLadder =
+    [
+        (KernelTier.Vector, cpu => cpu.Avx512Vnni, p => new VectorMatMul<PairTile512>(p)),
+        (KernelTier.Vector, cpu => cpu.AvxVnni, p => new VectorMatMul<PairTile256<AvxVnniPairs>>(p)),
+        (KernelTier.Vector, cpu => cpu.Avx2, p => new VectorMatMul<PairTile256<Avx2Pairs>>(p)),
+        (KernelTier.Vector, cpu => cpu.Vector128, p => new VectorMatMul<PairTile256<PortablePairs>>(p)),
+        (KernelTier.Reference, _ => true, p => new ReferenceMatMul(p)),
+    ];
+
     public static ConvKernel Select(ConvProblem problem) => Select(problem, CpuFeatures.Current, Forced(Environment.GetEnvironmentVariable(ForceVariable)));
 
     public static LinearKernel Select(LinearProblem problem) => Select(problem, CpuFeatures.Current, Forced(Environment.GetEnvironmentVariable(ForceVariable)));
+
+    public static MatMulKernel Select(MatMulProblem problem) => Select(problem, CpuFeatures.Current, Forced(Environment.GetEnvironmentVariable(ForceVariable)));
 
     /// <summary>Says at once what choosing a kernel would say later.</summary>
     /// <exception cref="QuantException">InvalidForcedKernel.</exception>
@@ -46,6 +57,8 @@ public static class KernelSelector
     internal static ConvKernel Select(ConvProblem problem, CpuFeatures cpu, KernelTier? forced) => Pick(ConvLadder, problem, cpu, forced);
 
     internal static LinearKernel Select(LinearProblem problem, CpuFeatures cpu, KernelTier? forced) => Pick(LinearLadder, problem, cpu, forced);
+
+    internal static MatMulKernel Select(MatMulProblem problem, CpuFeatures cpu, KernelTier? forced) => Pick(MatMulLadder, problem, cpu, forced);
 
     /// <summary>Whether kernels that are chosen call by call (quantizing, adding, pooling, tables, layouts) take vectors: not where the reference is forced.</summary>
     /// <exception cref="QuantException">InvalidForcedKernel.</exception>

@@ -15,20 +15,22 @@ internal sealed record QLinearForm(string OpType, string Domain, string FloatOpT
     private const string Microsoft = Export.IntegerWriter.Microsoft;
 
     // Source: onnx docs/Operators.md; onnxruntime docs/ContribOperators.md.
-    private static readonly Dictionary<(string, string), QLinearForm> Forms = new QLinearForm[]
+    private static readonly ILookup<(string, string), QLinearForm> Forms = new QLinearForm[]
     {
         new("QLinearConv", OnnxModel.StandardDomain, "Conv", [0], Output: 6, Weight: 3, Bias: 8),
         new("QLinearMatMul", OnnxModel.StandardDomain, "MatMul", [0], Output: 6, Weight: 3),
+        new("QLinearMatMul", OnnxModel.StandardDomain, "MatMul", [0, 3], Output: 6),
         new("QGemm", Microsoft, "Gemm", [0], Output: 7, Weight: 3, Bias: 6),
         new("QLinearAdd", Microsoft, "Add", [0, 3], Output: 6),
         new("QLinearMul", Microsoft, "Mul", [0, 3], Output: 6),
         new("QLinearSigmoid", Microsoft, "Sigmoid", [0], Output: 3),
         new("QLinearLeakyRelu", Microsoft, "LeakyRelu", [0], Output: 3),
+        new("QLinearSoftmax", Microsoft, "Softmax", [0], Output: 3),
         new("QLinearAveragePool", Microsoft, "AveragePool", [0], Output: 3),
         new("QLinearGlobalAveragePool", Microsoft, "GlobalAveragePool", [0], Output: 3),
         new("QLinearConcat", Microsoft, "Concat", [], Output: 0),
-    }.ToDictionary(f => (f.Domain, f.OpType));
+    }.ToLookup(f => (f.Domain, f.OpType));
 
-    /// <summary>The form of an operator; null when it is none of these.</summary>
-    public static QLinearForm? Find(Model.Proto.NodeProto node) => Forms.GetValueOrDefault((OnnxModel.NormalizeDomain(node.Domain), node.OpType));
+    /// <summary>The forms of an operator, those with weights first; empty when it is none of these.</summary>
+    public static IEnumerable<QLinearForm> Find(Model.Proto.NodeProto node) => Forms[(OnnxModel.NormalizeDomain(node.Domain), node.OpType)];
 }

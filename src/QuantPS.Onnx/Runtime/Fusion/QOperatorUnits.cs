@@ -11,7 +11,8 @@ namespace QuantPS.Onnx.Runtime.Fusion;
 internal sealed class QOperatorUnits(UnitValues values)
 {
     /// <summary>The layer that a node is; null when it is none of which we have a kernel.</summary>
-    public IntegerUnit? Find(NodeProto node) => QLinearForm.Find(node) is { } form ? Find(node, form) : FindMovement(node);
+    public IntegerUnit? Find(NodeProto node) =>
+        QLinearForm.Find(node).ToArray() is { Length: > 0 } forms ? forms.Select(f => Find(node, f)).FirstOrDefault(u => u is not null) : FindMovement(node);
 
     private IntegerUnit? Find(NodeProto node, QLinearForm form)
     {

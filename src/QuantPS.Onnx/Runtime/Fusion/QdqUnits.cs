@@ -14,13 +14,39 @@ namespace QuantPS.Onnx.Runtime.Fusion;
 internal sealed class QdqUnits(UnitValues values)
 {
     /// <summary>The layer around a node; null when there is none.</summary>
-    public IntegerUnit? Find(NodeProto node) => FindChain(node) ?? OperatorRegistry.Find(node).Select(o => Find(node, o)).FirstOrDefault(u => u is not null);
+    public IntegerUnit? Find(NodeProto node) => FindChain(node) ?? OperatorRegistry.Find(node).Select(o => Find(node, o)).FirstOrDefault(u => u is not null)
+        ?? (FunctionTables.Find(ContextOf(node)) is { } table ? Find(node, table) : null);
+
+    /// <summary>A layer for every piece that a Split makes, the node itself in the first; empty where one of them is none.</summary>
+    public IReadOnlyList<IntegerUnit> FindPieces(NodeProto node)
+    {
+        if (!node.Is("Split") || Source(GraphIndex.Input(node, 0)) is not { } source)
+            return [];
+        NodeContext context = ContextOf(node);
+        List<IntegerUnit> units = [];
+        for (int i = 0; i < node.Output.Count; i++)
+        {
+            if (values.Graph.Consumers(node.Output[i]).Count == 0 && !values.Graph.IsOutput(node.Output[i]))
+                continue;
+            if (Split.PartOf(context, i) is not { } part || QuantizeOf(node.Output[i]) is not var (quantize, output))
+                return [];
+            units.Add(new IntegerUnit
+            {
+                Context = context,
+                Operator = part,
+                Nodes = units.Count == 0 ? [node, quantize] : [quantize],
+                Inputs = [source],
+                Output = (quantize.Output[0], output),
+            });
+        }
+        return units;
+    }
 
     /// <summary>Element-wise nodes one behind the other, with nothing rounded between: a table.</summary>
     private IntegerUnit? FindChain(NodeProto node)
     {
         if (!node.Input.Any(i => Source(i) is not null) || ElementwiseChain.Find(values.Graph, values.Types, node, FormOf) is not { } chain
-            || Source(node.Input[chain.ActivationInputs(node)[0]]) is not { } source || QuantizeOf(chain.Nodes[^1]) is not var (quantize, output))
+            || Source(node.Input[chain.ActivationInputs(node)[0]]) is not { } source || QuantizeOf(chain.Nodes[^1].Output[0]) is not var (quantize, output))
             return null;
         return new IntegerUnit
         {
@@ -35,15 +61,15 @@ internal sealed class QdqUnits(UnitValues values)
             OperatorRegistry.Find(n).FirstOrDefault(o => o.WhyFloat(new NodeContext(values.Graph, n, values.Types)) is null);
     }
 
-    /// <summary>The QuantizeLinear that alone takes a node's result, and its parameters.</summary>
-    private (NodeProto Node, QParams QParams)? QuantizeOf(NodeProto last) =>
-        values.Graph.OnlyConsumer(last.Output[0]) is NodeProto quantize && IsPair(quantize, "QuantizeLinear") && GraphIndex.Input(quantize, 0) == last.Output[0]
+    /// <summary>The QuantizeLinear that alone takes a value, and its parameters.</summary>
+    private (NodeProto Node, QParams QParams)? QuantizeOf(string value) =>
+        values.Graph.OnlyConsumer(value) is NodeProto quantize && IsPair(quantize, "QuantizeLinear") && GraphIndex.Input(quantize, 0) == value
         && values.Parameters(UnitValues.EightBit(values.TypeOf(quantize.Output[0])), quantize.Input[1], GraphIndex.Input(quantize, 2)) is QParams output
             ? (quantize, output) : null;
 
     private IntegerUnit? Find(NodeProto node, QuantOperator op)
     {
-        NodeContext context = new(values.Graph, node, values.Types) { Dequantized = Dequantized };
+        NodeContext context = ContextOf(node);
         int[] activations = [.. op.ActivationInputs(node)];
         if (op.QuantizedOutputs(node).Count != 1 || node.Output.Skip(1).Any(o => o.Length > 0) || activations.Any(i => Source(GraphIndex.Input(node, i)) is null)
             || op.WhyFloat(context) is not null)
@@ -67,7 +93,7 @@ internal sealed class QdqUnits(UnitValues values)
                 return null;
             bias = found;
         }
-        else if (op.WeightInputs(context).Count > 0)
+        else if (op is not Normalization && op.WeightInputs(context).Count > 0)
             return null;
 
         NodeProto? activation = null;
@@ -78,7 +104,7 @@ internal sealed class QdqUnits(UnitValues values)
             nodes.Add(activation = last = next);
             range = limited;
         }
-        if (QuantizeOf(last) is not var (quantize, output))
+        if (QuantizeOf(last.Output[0]) is not var (quantize, output))
             return null;
         nodes.Add(quantize);
         return new IntegerUnit
@@ -98,6 +124,8 @@ internal sealed class QdqUnits(UnitValues values)
     /// <summary>The integers behind a dequantized value of 8 bits per tensor, and what they mean.</summary>
     private (string Name, QParams QParams)? Source(string value) => values.Graph.Producer(value) is NodeProto node && IsPair(node, "DequantizeLinear")
         && values.Parameters(UnitValues.EightBit(values.TypeOf(node.Input[0])), node.Input[1], GraphIndex.Input(node, 2)) is QParams p ? (node.Input[0], p) : null;
+
+    private NodeContext ContextOf(NodeProto node) => new(values.Graph, node, values.Types) { Dequantized = Dequantized };
 
     private static bool IsPair(NodeProto node, string opType) => node.Is(opType) && node.GetInt("block_size", 0) == 0;
 
