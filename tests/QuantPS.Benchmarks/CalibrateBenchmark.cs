@@ -17,9 +17,9 @@ namespace QuantPS.Benchmarks;
 /// processes of their own, how much memory calibration takes.</summary>
 internal static class CalibrateBenchmark
 {
-    private const string Usage = "Known: --network NAME, --method NAME, --batch N,N, --images N (a round), --rounds N, --memory N,N (images), --json FILE.";
+    private const string Usage = "Known: --network NAME, --method NAME, --batch N,N, --images N (a round), --rounds N, --threads N, --memory N,N (images), --json FILE.";
 
-    private sealed record Row(string network, string method, int batch, double plain_ms, double calibrate_ms, double ratio);
+    private sealed record Row(string network, string method, int batch, double default_ms, double plain_ms, double calibrate_ms, double ratio);
 
     private sealed record Network(string Name, int[] Shape, Func<OnnxModel> Create);
 
@@ -48,7 +48,7 @@ internal static class CalibrateBenchmark
     {
         string? network = null, method = null, json = null;
         int[] batches = [1, 8], memory = [];
-        int images = 0, rounds = 7;
+        int images = 0, rounds = 7, threads = Environment.ProcessorCount;
         for (int i = 0; i < args.Length; i += 2)
         {
             string value = i + 1 < args.Length ? args[i + 1] : throw new ArgumentException($"'{args[i]}' has no value. {Usage}");
@@ -58,6 +58,7 @@ internal static class CalibrateBenchmark
                 case "--method": method = value; break;
                 case "--batch": batches = [.. value.Split(',').Select(int.Parse)]; break;
                 case "--images": images = int.Parse(value, CultureInfo.InvariantCulture); break;
+                case "--threads": threads = int.Parse(value, CultureInfo.InvariantCulture); break;
                 case "--rounds": rounds = int.Parse(value, CultureInfo.InvariantCulture); break;
                 case "--memory": memory = [.. value.Split(',').Select(int.Parse)]; break;
                 case "--peak": return PrintPeak(value.Split(','));
@@ -74,7 +75,7 @@ internal static class CalibrateBenchmark
         {
             OnnxModel model = n.Create();
             foreach (int batch in batches)
-                rows.AddRange(Measure(n, model, methods, batch, images > 0 ? images : n.Shape[^1] > 28 ? 16 : 1024, rounds));
+                rows.AddRange(Measure(n, model, methods, batch, images > 0 ? images : n.Shape[^1] > 28 ? 16 : 1024, rounds, threads));
             Convert(n, model);
         }
         if (json is not null)
@@ -82,26 +83,30 @@ internal static class CalibrateBenchmark
         return 0;
     }
 
-    private static List<Row> Measure(Network network, OnnxModel model, (string Name, ObserverSpec Spec)[] methods, int batch, int images, int rounds)
+    private static List<Row> Measure(Network network, OnnxModel model, (string Name, ObserverSpec Spec)[] methods, int batch, int images, int rounds, int threads)
     {
         Tensor[] data = [.. Images(network, batch, Math.Max(batch, Math.Min(images, 64)))];
         int runs = Math.Max(1, images / batch);
-        using OnnxRuntimeSession plain = new(model);
+        SessionSettings settings = new() { IntraOpThreads = threads };
+        // Once with the threads that ONNX Runtime chooses itself, which may be fewer than there are cores, and once with as many as calibrating has.
+        using OnnxRuntimeSession byDefault = new(model), plain = new(model, settings: settings);
         string[] output = [plain.Outputs[0].Name];
         List<Calibrator> calibrators = [];
-        List<Func<double?>> work = [() => Each(t => plain.Run(plain.Inputs.Named(t), output, (_, _, _) => { }))];
+        List<Func<double?>> work = [.. new[] { byDefault, plain }.Select<OnnxRuntimeSession, Func<double?>>(s => () => Each(t => s.Run(s.Inputs.Named(t), output, (_, _, _) => { })))];
         foreach ((_, ObserverSpec spec) in methods)
         {
-            Calibrator calibrator = new(model, Config(spec));
+            Calibrator calibrator = new(model, Config(spec), settings: settings);
             calibrators.Add(calibrator);
             work.Add(() => Each(t => calibrator.Observe(t)));
         }
         double[] seconds = Interleaved.Medians(rounds, [.. work]);
+        CalibrationData seen = calibrators[0].Finish();
+        double values = seen.Observers.Values.Sum(o => o.ElementCount) / (double)seen.SampleCount;
         calibrators.ForEach(c => c.Dispose());
-        List<Row> rows = [.. methods.Select((m, k) => new Row(network.Name, m.Name, batch, seconds[0] * 1e3 / runs / batch, seconds[k + 1] * 1e3 / runs / batch, seconds[k + 1] / seconds[0]))];
-        Console.WriteLine($"{network.Name}, batches of {batch}: milliseconds an image");
+        List<Row> rows = [.. methods.Select((m, k) => new Row(network.Name, m.Name, batch, seconds[0] * 1e3 / runs / batch, seconds[1] * 1e3 / runs / batch, seconds[k + 2] * 1e3 / runs / batch, seconds[k + 2] / seconds[1]))];
+        Console.WriteLine($"{network.Name}, batches of {batch}: {threads} threads: milliseconds an image, of {values:F0} values in {seen.Observers.Count} tensors");
         foreach (Row r in rows)
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {r.method,-20} plain {r.plain_ms,8:F3}  calibrate {r.calibrate_ms,8:F3}  ratio {r.ratio:F2}"));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  {r.method,-20} plain {r.plain_ms,8:F3}  calibrate {r.calibrate_ms,8:F3}  ratio {r.ratio:F2}; to ONNX Runtime's own threads ({r.default_ms:F3}) {r.calibrate_ms / r.default_ms:F2}"));
         return rows;
 
         double? Each(Action<Tensor> run)

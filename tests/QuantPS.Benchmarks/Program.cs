@@ -4,6 +4,7 @@ Dictionary<string, Func<string[], int>> benchmarks = new(StringComparer.OrdinalI
 {
     ["calibrate"] = CalibrateBenchmark.Run,
     ["conv"] = ConvBenchmark.Run,
+    ["elements"] = _ => ElementCostBenchmark.Run(),
     ["linear"] = LinearBenchmark.Run,
     ["network"] = NetworkBenchmark.Run,
     ["observers"] = _ => ObserversBenchmark.Run(),

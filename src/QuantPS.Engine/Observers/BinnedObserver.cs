@@ -17,6 +17,9 @@ public abstract class BinnedObserver : Observer
 {
     private readonly List<HistogramState> merged = [];
     private HistogramState own;
+    // Of the tensor that was prepared: its counts between the edges as they are, or else the histogram as it will be.
+    private readonly BatchAhead ahead = new();
+    private HistogramState? grown;
     private HistogramState? combined;
 
     private protected BinnedObserver(ObserverSpec spec) : base(spec)
@@ -59,22 +62,42 @@ public abstract class BinnedObserver : Observer
     protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
         (float min, float max) = range ?? ValueRange.Of(data);
-        if (Spec.TorchVersion == TorchVersion.V1_13)
-            HistogramV113.Observe(own, data, min, max);
-        else
-            HistogramV2.Observe(own, data, min, max);
+        Observe(own, data, min, max, null);
         if (!float.IsFinite(min) || !float.IsFinite(max))
             CountNonFinite(data);
         combined = null;
     }
 
-    private protected override ValueRange ScanCore(ReadOnlySpan<float> data) => own.IsEmpty || own.IsNaN ? ValueRange.Of(data)
-        : Spec.TorchVersion == TorchVersion.V1_13 ? HistogramV113.Scan(own, data) : HistogramV2.Scan(own, data);
-
-    private protected override void DropScan()
+    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads)
     {
-        own.Ahead.IsValid = false;
-        base.DropScan();
+        ahead.Clear();
+        ValueRange range = own.IsEmpty || own.IsNaN ? ValueRange.Of(data, threads)
+            : Spec.TorchVersion == TorchVersion.V1_13 ? HistogramV113.CountAhead(own, ahead, data, threads) : HistogramV2.CountAhead(own, ahead, data, threads);
+        if (!ahead.IsValid && range.IsFinite)
+        {
+            (grown ??= new HistogramState(Spec.Bins)).CopyFrom(own);
+            Observe(grown, data, range.Min, range.Max, threads);
+        }
+        return range;
+    }
+
+    private protected override void CommitCore()
+    {
+        if (!ahead.IsValid)
+            (own, grown) = (grown!, own);
+        else if (Spec.TorchVersion == TorchVersion.V1_13)
+            HistogramV113.AddAhead(own, ahead);
+        else
+            own.Add(ahead.Counts);
+        combined = null;
+    }
+
+    private void Observe(HistogramState state, ReadOnlySpan<float> data, float min, float max, IWorkSharing? threads)
+    {
+        if (Spec.TorchVersion == TorchVersion.V1_13)
+            HistogramV113.Observe(state, data, min, max, threads);
+        else
+            HistogramV2.Observe(state, data, min, max, threads);
     }
 
     protected override void MergeCore(Observer other)

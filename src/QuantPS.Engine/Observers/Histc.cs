@@ -16,45 +16,36 @@ internal static class Histc
     /// <param name="dataMin">The data's smallest element.</param>
     /// <param name="dataMax">The data's largest element.</param>
     /// <param name="divideFirst">The order of operations of 1.13.</param>
-    /// <param name="ahead">Counts of the same data that may be there already.</param>
+    /// <param name="threads">Who may help.</param>
     /// <remarks>Where PyTorch's position is not a number (a single value beyond 2^24, which one more or less does not widen; edges so far apart that
     /// the product overflows) it writes outside its table. Here the value goes to the middle bin, and the wide range is counted in double.</remarks>
     public static void Count(ReadOnlySpan<float> data, Span<float> counts, float low, float high, float dataMin, float dataMax, bool divideFirst,
-        BatchAhead? ahead = null)
+        IWorkSharing? threads = null)
     {
         int bins = counts.Length;
         if (low == high)
             (low, high) = (dataMin, dataMax);
         if (low == high)
             (low, high) = (low - 1f, high + 1f);
-        if (ahead?.Take(low, high) == true)
-        {
-            Convert(ahead.Counts.AsSpan(0, bins), counts);
-            return;
-        }
-        int[] rented = ArrayPool<int>.Shared.Rent(bins);
-        Span<int> whole = rented.AsSpan(0, bins);
+        int[] rented = ArrayPool<int>.Shared.Rent(bins + 1);
+        Span<int> whole = rented.AsSpan(0, bins + 1);
         if (IsWide(low, high, bins))
-            EdgeCounter.Count(data, whole, new EvenEdges(low, low, bins), absolute: false, new WideRule(low, high, bins));
+            EdgeCounter.Count(data, whole, new EvenEdges(low, low, bins), absolute: false, new WideRule(low, high, bins), threads);
         else
-            EdgeCounter.Count(data, whole, new EvenEdges(low, high, bins), absolute: false, new PositionRule(low, high, bins, divideFirst));
-        Convert(whole, counts);
+            EdgeCounter.Count(data, whole, new EvenEdges(low, high, bins), absolute: false, new PositionRule(low, high, bins, divideFirst), threads);
+        for (int b = 0; b < bins; b++)
+            counts[b] = whole[b];
         ArrayPool<int>.Shared.Return(rented);
     }
 
     /// <summary>Looks for the extremes and counts on the way, between edges that data within the limits will be counted between.</summary>
-    public static ValueRange CountAhead(BatchAhead ahead, ReadOnlySpan<float> data, int bins, float low, float high, bool divideFirst, ValueRange limits) =>
+    public static ValueRange CountAhead(BatchAhead ahead, ReadOnlySpan<float> data, int bins, float low, float high, bool divideFirst, ValueRange limits,
+        IWorkSharing? threads) =>
         low < high && !IsWide(low, high, bins)
-            ? ahead.Count(data, new EvenEdges(low, high, bins), absolute: false, new PositionRule(low, high, bins, divideFirst), limits)
-            : ValueRange.Of(data);
+            ? ahead.Count(data, new EvenEdges(low, high, bins), absolute: false, new PositionRule(low, high, bins, divideFirst), limits, threads)
+            : ValueRange.Of(data, threads);
 
     private static bool IsWide(float low, float high, int bins) => low == high || !float.IsFinite((high - low) * bins);
-
-    private static void Convert(ReadOnlySpan<int> whole, Span<float> counts)
-    {
-        for (int b = 0; b < counts.Length; b++)
-            counts[b] = whole[b];
-    }
 
     private readonly struct PositionRule(float low, float high, int bins, bool divideFirst) : IBinRule
     {

@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace QuantPS.Engine.Observers;
 
 /// <summary>A range and how the values spread over it. Nothing seen: (+infinity, -infinity) and zeros. NaN seen: both ends NaN, for good.</summary>
@@ -28,8 +30,16 @@ internal sealed class HistogramState(int bins)
         (Min, Max, Counts) = (min, max, counts);
     }
 
-    /// <summary>The batch under way, where it was counted before it is observed.</summary>
-    public BatchAhead Ahead { get; } = new();
+    /// <summary>Adds counts between the same edges.</summary>
+    public void Add(ReadOnlySpan<int> more)
+    {
+        Span<float> sums = Counts;
+        int b = 0;
+        for (; b <= sums.Length - Vector<float>.Count; b += Vector<float>.Count)
+            (new Vector<float>(sums[b..]) + Vector.ConvertToSingle(new Vector<int>(more[b..]))).CopyTo(sums[b..]);
+        for (; b < sums.Length; b++)
+            sums[b] += more[b];
+    }
 
     public bool IsEmpty => float.IsPositiveInfinity(Min) && float.IsNegativeInfinity(Max);
 
@@ -44,6 +54,13 @@ internal sealed class HistogramState(int bins)
         if (order == 0)
             order = a.Max.CompareTo(b.Max);
         return order != 0 ? order : a.Counts.AsSpan().SequenceCompareTo(b.Counts);
+    }
+
+    /// <summary>Becomes a copy of another one, in its own memory.</summary>
+    public void CopyFrom(HistogramState other)
+    {
+        (Min, Max) = (other.Min, other.Max);
+        other.Counts.CopyTo(Counts);
     }
 
     public HistogramState Copy() => new(0) { Min = Min, Max = Max, Counts = (float[])Counts.Clone() };

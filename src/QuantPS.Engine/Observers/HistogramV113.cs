@@ -12,7 +12,7 @@ internal static class HistogramV113
 
     /// <summary>Takes a batch in.</summary>
     /// <exception cref="QuantException">NotFinite: the batch holds an infinity. InvalidArgument: the range grew beyond what the algorithm can combine.</exception>
-    public static void Observe(HistogramState state, ReadOnlySpan<float> data, float min, float max)
+    public static void Observe(HistogramState state, ReadOnlySpan<float> data, float min, float max, IWorkSharing? threads)
     {
         if (state.IsNaN || float.IsNaN(min))
         {
@@ -27,7 +27,7 @@ internal static class HistogramV113
         int bins = state.Counts.Length;
         if (state.IsEmpty || state.Min == state.Max)
         {
-            Histc.Count(data, state.Counts, MathF.Truncate(min), MathF.Truncate(max), min, max, divideFirst: true);
+            Histc.Count(data, state.Counts, MathF.Truncate(min), MathF.Truncate(max), min, max, divideFirst: true, threads);
             (state.Min, state.Max) = (min, max);
             return;
         }
@@ -42,7 +42,7 @@ internal static class HistogramV113
         newMax += growth * stride - (newMax - newMin);
         long start = (long)MathF.Round((state.Min - newMin) / part, MidpointRounding.ToEven);
         float[] counts = state.TakeSpare();
-        Histc.Count(data, counts, MathF.Truncate(newMin), MathF.Truncate(newMax), min, max, divideFirst: true, state.Ahead);
+        Histc.Count(data, counts, MathF.Truncate(newMin), MathF.Truncate(newMax), min, max, divideFirst: true, threads);
         if (newMin == state.Min && newMax == state.Max)
         {
             for (int b = 0; b < bins; b++)
@@ -54,14 +54,32 @@ internal static class HistogramV113
     }
 
     /// <summary>The batch's extremes; its counts too, between the bounds that histc gets for a batch within the range so far.</summary>
-    public static ValueRange Scan(HistogramState state, ReadOnlySpan<float> data)
+    public static ValueRange CountAhead(HistogramState state, BatchAhead ahead, ReadOnlySpan<float> data, IWorkSharing? threads)
     {
         if (!(state.Min < state.Max))
-            return ValueRange.Of(data);
+            return ValueRange.Of(data, threads);
         (_, float stride, float growth) = Parts(state, state.Min, state.Max);
         float high = state.Max + (growth * stride - (state.Max - state.Min));
-        return Histc.CountAhead(state.Ahead, data, state.Counts.Length, MathF.Truncate(state.Min), MathF.Truncate(high), divideFirst: true,
-            new ValueRange(state.Min, state.Max));
+        return Histc.CountAhead(ahead, data, state.Counts.Length, MathF.Truncate(state.Min), MathF.Truncate(high), divideFirst: true,
+            new ValueRange(state.Min, state.Max), threads);
+    }
+
+    /// <summary>Adds the batch that was counted ahead.</summary>
+    public static void AddAhead(HistogramState state, BatchAhead ahead)
+    {
+        (_, float stride, float growth) = Parts(state, state.Min, state.Max);
+        // The range may grow by a part even though the data did not.
+        float newMax = state.Max + (growth * stride - (state.Max - state.Min));
+        if (newMax == state.Max)
+        {
+            state.Add(ahead.Counts);
+            return;
+        }
+        float[] counts = state.TakeSpare();
+        for (int b = 0; b < counts.Length; b++)
+            counts[b] = ahead.Counts[b];
+        AddOld(state.Counts, counts, 0, (long)growth);
+        state.Replace(state.Min, newMax, counts);
     }
 
     private static (float Part, float Stride, float Growth) Parts(HistogramState state, float newMin, float newMax)
@@ -80,10 +98,27 @@ internal static class HistogramV113
         for (int b = 0; b < counts.Length; b++)
         {
             long end = b == counts.Length - 1 ? parts : Math.Min((b + 1) * downsample - start, parts);
-            for (; part < end; part++)
-                sum += old[part / UpsampleRate];
+            while (part < end)
+            {
+                long run = Math.Min(end, (part / UpsampleRate + 1) * UpsampleRate) - part;
+                sum = AddTimes(sum, old[part / UpsampleRate], run);
+                part += run;
+            }
             counts[b] += (float)((sum - before) / UpsampleRate);
             before = sum;
         }
+    }
+
+    /// <summary>Adds a number, not negative, so many times, with the rounding of every addition.</summary>
+    /// <remarks>As long as the sum stays below the next power of two, all its values are multiples of one unit, and each addition adds the same multiple; but
+    /// for a number half a unit off one, which goes to the even neighbour.</remarks>
+    internal static double AddTimes(double sum, double value, long times)
+    {
+        double added = sum + value - sum, last = sum + times * added;
+        if (sum > 0 && Math.ILogB(sum) == Math.ILogB(last) && 2 * Math.Abs(value - added) != Math.BitIncrement(sum) - sum)
+            return last;
+        for (; times > 0; times--)
+            sum += value;
+        return sum;
     }
 }

@@ -14,7 +14,8 @@ internal static class HistogramV2
     /// <param name="data">Elements; infinite ones are left out when there are no NaN.</param>
     /// <param name="min">The batch's smallest element, NaN when it holds NaN.</param>
     /// <param name="max">The batch's largest element.</param>
-    public static void Observe(HistogramState state, ReadOnlySpan<float> data, float min, float max)
+    /// <param name="threads">Who may help.</param>
+    public static void Observe(HistogramState state, ReadOnlySpan<float> data, float min, float max, IWorkSharing? threads)
     {
         if (state.IsNaN || float.IsNaN(min))
         {
@@ -29,13 +30,13 @@ internal static class HistogramV2
         }
         if (state.IsEmpty)
         {
-            Histc.Count(data, state.Counts, min, max, min, max, divideFirst: false);
+            Histc.Count(data, state.Counts, min, max, min, max, divideFirst: false, threads);
             (state.Min, state.Max) = (min, max);
             return;
         }
         (float newMin, float newMax) = (MathF.Min(state.Min, min), MathF.Max(state.Max, max));
         float[] counts = state.TakeSpare();
-        Histc.Count(data, counts, newMin, newMax, min, max, divideFirst: false, state.Ahead);
+        Histc.Count(data, counts, newMin, newMax, min, max, divideFirst: false, threads);
         if (newMin == state.Min && newMax == state.Max)
             Add(counts, state.Counts);
         else
@@ -50,8 +51,8 @@ internal static class HistogramV2
     }
 
     /// <summary>The batch's extremes; its counts too, when it stays within the range so far.</summary>
-    public static ValueRange Scan(HistogramState state, ReadOnlySpan<float> data) =>
-        Histc.CountAhead(state.Ahead, data, state.Counts.Length, state.Min, state.Max, divideFirst: false, new ValueRange(state.Min, state.Max));
+    public static ValueRange CountAhead(HistogramState state, BatchAhead ahead, ReadOnlySpan<float> data, IWorkSharing? threads) =>
+        Histc.CountAhead(ahead, data, state.Counts.Length, state.Min, state.Max, divideFirst: false, new ValueRange(state.Min, state.Max), threads);
 
     private static void Add(Span<float> counts, ReadOnlySpan<float> more)
     {

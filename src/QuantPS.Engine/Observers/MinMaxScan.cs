@@ -31,13 +31,11 @@ internal static class MinMaxScan
         {
             if (ordered.AsInt32() != Vector256<int>.AllBitsSet)
                 return (float.NaN, float.NaN);
+            // Numbers only: the native minimum of the lanes will do, and channels of a few pixels end here as often as they begin.
             min0 = Vector256.MinNative(min0, min1);
             max0 = Vector256.MaxNative(max0, max1);
-            for (int lane = 0; lane < lanes; lane++)
-            {
-                min = MathF.Min(min, min0[lane]);
-                max = MathF.Max(max, max0[lane]);
-            }
+            min = Smallest(Vector128.MinNative(min0.GetLower(), min0.GetUpper()));
+            max = -Smallest(-Vector128.MaxNative(max0.GetLower(), max0.GetUpper()));
         }
         for (; i < data.Length; i++)
         {
@@ -46,6 +44,12 @@ internal static class MinMaxScan
         }
         // Which of -0 and +0 is met first depends on the vector's width; adding +0 turns both into +0.
         return (min + 0f, max + 0f);
+    }
+
+    private static float Smallest(Vector128<float> v)
+    {
+        v = Vector128.MinNative(v, Vector128.Shuffle(v, Vector128.Create(2, 3, 0, 1)));
+        return Vector128.MinNative(v, Vector128.Shuffle(v, Vector128.Create(1, 0, 3, 2)))[0];
     }
 
     /// <summary>The same for every column of a row-major matrix that has as many columns as <paramref name="min"/>, taken into what min and max hold.</summary>

@@ -8,7 +8,10 @@ namespace QuantPS.Engine.Observers;
 /// <remarks>Not thread-safe: observe from one thread, or one observer a thread and <see cref="Merge"/>. An empty tensor is ignored.</remarks>
 public abstract class Observer
 {
-    private ValueRange? scanned;
+    // Of the tensor that was prepared last: whether there is one, its size, and a copy where the observer could not do without the elements.
+    private bool isPrepared;
+    private int preparedLength;
+    private (float[] Data, int[] Shape, ValueRange Range)? kept;
 
     /// <exception cref="QuantException">InvalidQuantizationRange.</exception>
     protected Observer(ObserverSpec spec)
@@ -48,38 +51,53 @@ public abstract class Observer
     /// <param name="range">The data's extremes, as <see cref="ValueRange.Of"/> gives them, where they are known already.</param>
     public void Observe(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range = null)
     {
-        DropScan();
-        Take(data, shape, range);
-    }
-
-    /// <summary>Looks at a tensor without observing it: for whoever has to know that all values of a batch are finite before any is observed.</summary>
-    /// <returns>As <see cref="ValueRange.Of"/>.</returns>
-    /// <remarks>A histogram counts on the way, between the edges it has, and keeps the counts for <see cref="ObserveScanned"/>; so a batch that
-    /// brings nothing beyond the range seen so far is read once.</remarks>
-    public ValueRange Scan(ReadOnlySpan<float> data)
-    {
-        DropScan();
-        ValueRange range = ScanCore(data);
-        scanned = range;
-        return range;
-    }
-
-    /// <summary>Observes the tensor that <see cref="Scan"/> looked at just before.</summary>
-    /// <param name="data">The same elements.</param>
-    /// <param name="shape">As in <see cref="Observe(ReadOnlySpan{float}, ReadOnlySpan{int}, ValueRange?)"/>.</param>
-    public void ObserveScanned(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
-    {
-        Take(data, shape, scanned);
-        DropScan();
-    }
-
-    private void Take(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
-    {
+        Drop();
         if (data.IsEmpty)
             return;
         ObserveCore(data, shape, range);
         BatchCount++;
         ElementCount += data.Length;
+    }
+
+    /// <summary>Looks at a tensor without observing it yet, and takes from it whatever <see cref="Commit"/> will need: for whoever has to know that all values of
+    /// a batch are finite before any is observed, and cannot keep them until then.</summary>
+    /// <param name="data">float32, row-major; not needed any more afterwards, as long as all elements are finite. Otherwise a copy is kept.</param>
+    /// <param name="shape">As in <see cref="Observe(ReadOnlySpan{float}, ReadOnlySpan{int}, ValueRange?)"/>.</param>
+    /// <param name="threads">Who may help.</param>
+    /// <returns>As <see cref="ValueRange.Of"/>.</returns>
+    /// <remarks>A histogram counts on the way, between the edges it has; so a batch that brings nothing beyond the range seen so far is read once. What was
+    /// prepared and not committed leaves no trace.</remarks>
+    /// <exception cref="QuantException">As observing.</exception>
+    public ValueRange Prepare(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads = null)
+    {
+        Drop();
+        preparedLength = data.Length;
+        ValueRange range = data.IsEmpty ? ValueRange.Of(data) : PrepareCore(data, shape, threads);
+        if (!data.IsEmpty && (KeepsElements || !range.IsFinite))
+            kept = (data.ToArray(), shape.ToArray(), range);
+        isPrepared = true;
+        return range;
+    }
+
+    /// <summary>Observes the tensor that was prepared last; nothing where that was observed or dropped already.</summary>
+    /// <param name="times">How often it passed. An observer that is idempotent counts it once.</param>
+    public void Commit(int times = 1)
+    {
+        for (int t = IsIdempotent ? Math.Min(times, 1) : times; t > 0 && isPrepared && preparedLength > 0; t--)
+        {
+            if (kept is { } k)
+                ObserveCore(k.Data, k.Shape, k.Range);
+            else
+                CommitCore();
+            BatchCount++;
+            ElementCount += preparedLength;
+        }
+        Drop();
+    }
+
+    private void Drop()
+    {
+        (isPrepared, kept) = (false, null);
     }
 
     public void Observe(Tensor tensor) => Observe(tensor.Span, tensor.Dims);
@@ -127,11 +145,15 @@ public abstract class Observer
     /// <summary>The edges of the bins of <see cref="Histogram"/>, one more than there are bins; empty where the observer keeps none.</summary>
     public virtual ReadOnlySpan<float> BinEdges => default;
 
-    /// <summary>The extremes of a tensor that may be observed next.</summary>
-    private protected virtual ValueRange ScanCore(ReadOnlySpan<float> data) => ValueRange.Of(data);
+    /// <summary>Whether the observer needs the elements themselves when they are to be observed.</summary>
+    private protected virtual bool KeepsElements => false;
 
-    /// <summary>What was counted of the last scanned tensor will not be asked for.</summary>
-    private protected virtual void DropScan() => scanned = null;
+    /// <summary>Takes from a tensor what <see cref="CommitCore"/> needs. Not asked for where the elements are kept.</summary>
+    /// <returns>The extremes of all elements.</returns>
+    private protected abstract ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads);
+
+    /// <summary>Observes what was prepared last, elements that are all finite.</summary>
+    private protected abstract void CommitCore();
 
     protected abstract void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range);
 

@@ -30,9 +30,6 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     /// <summary>One more than there are counts.</summary>
     public ReadOnlySpan<float> Edges => edges.AsSpan(0, size == 0 ? 0 : size + 1);
 
-    /// <summary>The batch under way, where it was counted before it is observed.</summary>
-    public BatchAhead Ahead { get; } = new();
-
     public bool IsEmpty => size == 0;
 
     /// <summary>Half the range of a signed histogram. All zeros so far: 0, with edges from -0.5 to 0.5.</summary>
@@ -43,7 +40,8 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     /// far.</exception>
     /// <param name="data">The batch.</param>
     /// <param name="range">Its extremes.</param>
-    public void Collect(ReadOnlySpan<float> data, ValueRange range)
+    /// <param name="threads">Who may help.</param>
+    public void Collect(ReadOnlySpan<float> data, ValueRange range, IWorkSharing? threads)
     {
         (float low, float high) = range;
         if (float.IsNaN(low))
@@ -61,9 +59,9 @@ internal sealed class OrtHistogram(int bins, bool absolute)
             throw new QuantException(ErrorIds.NotFinite,
                 "The data holds an infinity, on which ONNX Runtime's histogram fails. Leave the sample out, or use MinMax or Histogram.");
         if (absolute)
-            CollectAbsolute(data, low, high);
+            CollectAbsolute(data, low, high, threads);
         else
-            CollectSigned(data, MathF.Max(MathF.Abs(low), MathF.Abs(high)));
+            CollectSigned(data, MathF.Max(MathF.Abs(low), MathF.Abs(high)), threads);
         (Min, Max) = (float.MinNumber(Min, low), float.MaxNumber(Max, high));
     }
 
@@ -83,18 +81,38 @@ internal sealed class OrtHistogram(int bins, bool absolute)
             counts[b] += more[b];
     }
 
-    /// <summary>The batch's extremes; its counts too, when it needs no further edges.</summary>
-    public ValueRange Scan(ReadOnlySpan<float> data)
+    /// <summary>The batch's extremes; its counts too, beside these, when it needs no further edges.</summary>
+    public ValueRange CountAhead(BatchAhead ahead, ReadOnlySpan<float> data, IWorkSharing? threads)
     {
+        ahead.Clear();
         if (IsEmpty || !absolute && Threshold == 0)
-            return ValueRange.Of(data);
+            return ValueRange.Of(data, threads);
         float end = absolute ? Edges[^1] : Threshold;
         ValueRange limits = new(-end, end);
-        return absolute ? Ahead.Count(data, even, absolute: true, new AscendingRule<float>(edges, size), limits)
-            : Ahead.Count(data, even, absolute: false, new UniformRule(edges, size), limits);
+        return absolute ? ahead.Count(data, even, absolute: true, new AscendingRule<float>(edges, size), limits, threads)
+            : ahead.Count(data, even, absolute: false, new UniformRule(edges, size), limits, threads);
     }
 
-    private void CollectSigned(ReadOnlySpan<float> data, float threshold)
+    /// <summary>Takes in a batch that was counted ahead.</summary>
+    /// <param name="batch">Its counts.</param>
+    /// <param name="range">Its extremes.</param>
+    public void Add(BatchAhead batch, ValueRange range)
+    {
+        Add(batch.Counts);
+        (Min, Max) = (float.MinNumber(Min, range.Min), float.MaxNumber(Max, range.Max));
+    }
+
+    /// <summary>Becomes a copy of another one, in its own memory.</summary>
+    public void CopyFrom(OrtHistogram other)
+    {
+        (Min, Max, Threshold, even, size) = (other.Min, other.Max, other.Threshold, other.even, other.size);
+        if (counts.Length < size || edges.Length <= size)
+            (counts, edges) = (new long[other.counts.Length], new float[other.edges.Length]);
+        other.Counts.CopyTo(counts);
+        other.Edges.CopyTo(edges);
+    }
+
+    private void CollectSigned(ReadOnlySpan<float> data, float threshold, IWorkSharing? threads)
     {
         int added = 0;
         if (IsEmpty)
@@ -116,10 +134,10 @@ internal sealed class OrtHistogram(int bins, bool absolute)
         (float first, float last) = OuterEdges(-Threshold, Threshold);
         if (added > 0 || edges[0] != first || edges[size] != last)
             FillEdges(first, last);
-        CountUniform(data, absolute: false);
+        CountUniform(data, absolute: false, threads);
     }
 
-    private void CollectAbsolute(ReadOnlySpan<float> data, float low, float high)
+    private void CollectAbsolute(ReadOnlySpan<float> data, float low, float high, IWorkSharing? threads)
     {
         float largest = MathF.Max(MathF.Abs(low), MathF.Abs(high));
         if (IsEmpty)
@@ -130,12 +148,12 @@ internal sealed class OrtHistogram(int bins, bool absolute)
             (float first, float last) = OuterEdges(smallest, largest);
             Resize(bins, shift: 0);
             FillEdges(first, last);
-            CountUniform(data, absolute: true);
+            CountUniform(data, absolute: true, threads);
             return;
         }
         if (!(largest > edges[size]))
         {
-            Count(data, absolute: true, new AscendingRule<float>(edges, size));
+            Count(data, absolute: true, new AscendingRule<float>(edges, size), threads);
             return;
         }
         int old = size;
@@ -154,22 +172,32 @@ internal sealed class OrtHistogram(int bins, bool absolute)
             edges[k] = (float)exact[k];
         }
         even = EvenEdges.Of(Edges);
-        Count(data, absolute: true, new AscendingRule<double>(exact, size));
+        Count(data, absolute: true, new AscendingRule<double>(exact, size), threads);
         ArrayPool<double>.Shared.Return(exact);
     }
 
-    private void CountUniform(ReadOnlySpan<float> data, bool absolute) => Count(data, absolute, new UniformRule(edges, size));
+    private void CountUniform(ReadOnlySpan<float> data, bool absolute, IWorkSharing? threads) => Count(data, absolute, new UniformRule(edges, size), threads);
 
-    private void Count<TRule>(ReadOnlySpan<float> data, bool absolute, TRule rule) where TRule : struct, IBinRule
+    private void Count<TRule>(ReadOnlySpan<float> data, bool absolute, TRule rule, IWorkSharing? threads) where TRule : struct, IBinRule
     {
-        int[]? rented = null;
-        if (!Ahead.Take(even.First, even.Last))
-            EdgeCounter.Count(data, (rented = ArrayPool<int>.Shared.Rent(size)).AsSpan(0, size), even, absolute, rule);
-        int[] batch = rented ?? Ahead.Counts;
-        for (int b = 0; b < size; b++)
-            counts[b] += batch[b];
-        if (rented is not null)
-            ArrayPool<int>.Shared.Return(rented);
+        int[] batch = ArrayPool<int>.Shared.Rent(size + 1);
+        EdgeCounter.Count(data, batch, even, absolute, rule, threads);
+        Add(batch);
+        ArrayPool<int>.Shared.Return(batch);
+    }
+
+    private void Add(ReadOnlySpan<int> more)
+    {
+        Span<long> sums = counts.AsSpan(0, size);
+        int b = 0;
+        for (; b <= size - Vector<int>.Count; b += Vector<int>.Count)
+        {
+            Vector.Widen(new Vector<int>(more[b..]), out Vector<long> low, out Vector<long> high);
+            (new Vector<long>(sums[b..]) + low).CopyTo(sums[b..]);
+            (new Vector<long>(sums[(b + Vector<long>.Count)..]) + high).CopyTo(sums[(b + Vector<long>.Count)..]);
+        }
+        for (; b < size; b++)
+            sums[b] += more[b];
     }
 
     /// <summary>More bins, the old ones so many bins further up; the edges are to be filled.</summary>

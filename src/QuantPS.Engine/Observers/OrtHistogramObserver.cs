@@ -11,6 +11,10 @@ public abstract class OrtHistogramObserver : Observer
 {
     private readonly bool absolute;
     private OrtHistogram state;
+    // Of the tensor that was prepared: its extremes, and its counts between the edges as they are, or else the histogram as it will be.
+    private readonly BatchAhead ahead = new();
+    private ValueRange prepared;
+    private OrtHistogram? grown;
 
     private protected OrtHistogramObserver(ObserverSpec spec, bool absolute) : base(spec)
     {
@@ -52,17 +56,28 @@ public abstract class OrtHistogramObserver : Observer
     protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
         ValueRange all = range ?? ValueRange.Of(data);
-        state.Collect(data, all);
+        state.Collect(data, all, null);
         if (!all.IsFinite)
             CountNonFinite(data);
     }
 
-    private protected override ValueRange ScanCore(ReadOnlySpan<float> data) => state.Scan(data);
-
-    private protected override void DropScan()
+    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads)
     {
-        state.Ahead.IsValid = false;
-        base.DropScan();
+        prepared = state.CountAhead(ahead, data, threads);
+        if (!ahead.IsValid && prepared.IsFinite)
+        {
+            (grown ??= new OrtHistogram(Spec.Bins, absolute)).CopyFrom(state);
+            grown.Collect(data, prepared, threads);
+        }
+        return prepared;
+    }
+
+    private protected override void CommitCore()
+    {
+        if (ahead.IsValid)
+            state.Add(ahead, prepared);
+        else
+            (state, grown) = (grown!, state);
     }
 
     protected override void MergeCore(Observer other)
@@ -72,8 +87,7 @@ public abstract class OrtHistogramObserver : Observer
             return;
         if (state.IsEmpty)
         {
-            state = new OrtHistogram(Spec.Bins, absolute) { Min = o.Min, Max = o.Max, Threshold = o.Threshold };
-            state.Restore(o.Counts, o.Edges);
+            state.CopyFrom(o);
             return;
         }
         if (!state.Edges.SequenceEqual(o.Edges) || state.Threshold != o.Threshold)

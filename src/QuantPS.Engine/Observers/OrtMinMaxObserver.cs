@@ -20,6 +20,7 @@ public sealed class OrtMinMaxObserver : Observer
     private readonly bool symmetric;
     private float[] min = [];
     private float[] max = [];
+    private (float[] Min, float[] Max) prepared;
 
     // Of the collect under way, with averaging: sums per channel, the batches in them, and per tensor the terms not yet summed.
     private float[] minSum = [];
@@ -47,13 +48,30 @@ public sealed class OrtMinMaxObserver : Observer
 
     protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
-        (float[] low, float[] high) = Extremes(data, shape, range);
+        (float[] low, float[] high) = Extremes(data, shape, range, null);
+        Take(low, high);
+        if (!Array.TrueForAll(low, float.IsFinite) || !Array.TrueForAll(high, float.IsFinite))
+            CountNonFinite(data);
+    }
+
+    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads)
+    {
+        prepared = Extremes(data, shape, null, threads);
+        ValueRange range = new(float.PositiveInfinity, float.NegativeInfinity);
+        for (int c = 0; c < prepared.Min.Length; c++)
+            range = new(MathF.Min(range.Min, prepared.Min[c]), MathF.Max(range.Max, prepared.Max[c]));
+        return range;
+    }
+
+    private protected override void CommitCore() => Take(prepared.Min, prepared.Max);
+
+    /// <summary>Takes the extremes of a batch in.</summary>
+    private void Take(float[] low, float[] high)
+    {
         int known = Math.Max(min.Length, counts.Length);
         if (known > 0 && low.Length != known)
             throw new QuantException(ErrorIds.ShapeMismatch,
                 $"{low.Length} channels after {known}: the channel axis {Spec.ChannelAxis} must keep its size.");
-        if (!Array.TrueForAll(low, float.IsFinite) || !Array.TrueForAll(high, float.IsFinite))
-            CountNonFinite(data);
         if (!Spec.Averaging)
         {
             (min, max) = min.Length == 0 ? (low, high) : Widen(min, max, low, high);
@@ -109,11 +127,11 @@ public sealed class OrtMinMaxObserver : Observer
     private static (float[] Min, float[] Max) Widen(float[] min, float[] max, float[] otherMin, float[] otherMax) =>
         ([.. min.Zip(otherMin, float.MinNumber)], [.. max.Zip(otherMax, float.MaxNumber)]);
 
-    private (float[] Min, float[] Max) Extremes(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
+    private (float[] Min, float[] Max) Extremes(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range, IWorkSharing? threads)
     {
         if (!perChannel)
         {
-            (float lowest, float highest) = range ?? ValueRange.Of(data);
+            (float lowest, float highest) = range ?? ValueRange.Of(data, threads);
             return ([lowest], [highest]);
         }
         (int outer, int channels, int inner) = TensorShape.Split(shape, Spec.ChannelAxis);

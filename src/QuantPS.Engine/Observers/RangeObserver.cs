@@ -44,16 +44,32 @@ public abstract class RangeObserver : Observer
 
     protected sealed override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
-        if (perChannel)
-            ScanChannels(data, shape);
-        else
-        {
-            Resize(ref batchMin, ref batchMax, 1);
-            (batchMin[0], batchMax[0]) = range ?? ValueRange.Of(data);
-        }
+        Look(data, shape, range, null);
         Take(batchMin, batchMax);
         if (!Array.TrueForAll(batchMin, float.IsFinite) || !Array.TrueForAll(batchMax, float.IsFinite))
             CountNonFinite(data);
+    }
+
+    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads)
+    {
+        Look(data, shape, null, threads);
+        (float min, float max) = (float.PositiveInfinity, float.NegativeInfinity);
+        for (int c = 0; c < batchMin.Length; c++)
+            (min, max) = (MathF.Min(min, batchMin[c]), MathF.Max(max, batchMax[c]));
+        return new(min, max);
+    }
+
+    private protected override void CommitCore() => Take(batchMin, batchMax);
+
+    private void Look(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range, IWorkSharing? threads)
+    {
+        if (perChannel)
+        {
+            ScanChannels(data, shape);
+            return;
+        }
+        Resize(ref batchMin, ref batchMax, 1);
+        (batchMin[0], batchMax[0]) = range ?? ValueRange.Of(data, threads);
     }
 
     /// <summary>Takes the smallest and largest values of one batch into the state.</summary>

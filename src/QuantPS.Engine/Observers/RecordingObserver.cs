@@ -13,6 +13,8 @@ public sealed class RecordingObserver(ObserverSpec spec) : UnrangedObserver(spec
 
     public override bool DependsOnOrder => true;
 
+    private protected override bool KeepsElements => true;
+
     private protected override string Purpose => "it only keeps the tensors. Use MinMax or Histogram where they are to be quantized.";
 
     protected override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)

@@ -26,6 +26,12 @@ public abstract class UnrangedObserver : Observer
             CountNonFinite(data);
     }
 
+    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads) => ValueRange.Of(data, threads);
+
+    private protected override void CommitCore()
+    {
+    }
+
     protected override void MergeCore(Observer other)
     {
     }

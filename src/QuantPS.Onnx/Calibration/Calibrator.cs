@@ -5,6 +5,7 @@ using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Observers;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Execution.Native;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Operators;
 using QuantPS.Onnx.Passes;
@@ -22,14 +23,13 @@ public sealed class Calibrator : IDisposable
     private readonly QuantizationPlan plan;
     private readonly Dictionary<string, Observer> observers, channels;
     private readonly OnnxRuntimeSession session;
-    private readonly string[] watched;
-    // What ONNX Runtime computes of it: the value, and the output that has its elements.
-    private readonly (string Value, string Output)[] outputs;
-    private readonly string[] outputNames;
+    // The values that are looked at while the model runs, and whoever looks at them.
+    private readonly (string Value, Observer Observer, Observer? Channels)[] watched;
+    private readonly ObserveOperator watcher;
+    private readonly string[] outputs;
     // PyTorch's eager mode adds the observer of a fused ConvReLU or LinearReLU as a further module of that Sequential and hooks it to the
     // Sequential's output as well (torch/ao/quantization/quantize.py add_observer_), so it sees every batch twice. Only moving averages notice.
     private readonly HashSet<string> seenTwice;
-    private readonly ParallelOptions parallel;
     private long samples, batches;
 
     /// <param name="model">The float model; not changed.</param>
@@ -42,21 +42,31 @@ public sealed class Calibrator : IDisposable
         original = model;
         this.config = config;
         plan = new QuantizationPlan(PassRegistry.Apply(model, passes), config);
-        watched = [.. plan.Observed.Where(v => plan.FixedOutput(v, config) is null)];
-        observers = watched.ToDictionary(v => v, v => plan.ConfigOf(v, config).Activation.Create(), StringComparer.Ordinal);
+        observers = plan.Observed.Where(v => plan.FixedOutput(v, config) is null)
+            .ToDictionary(v => v, v => plan.ConfigOf(v, config).Activation.Create(), StringComparer.Ordinal);
         channels = ChannelEqualization.Candidates(plan, config).Where(observers.ContainsKey)
             .ToDictionary(v => v, _ => ChannelEqualization.CreateObserver(), StringComparer.Ordinal);
         seenTwice = config.Backend == EngineKind.OnnxRuntime ? [] : [.. plan.Nodes
             .Where(n => n is { Operator: WeightOperator, FusedActivation: not null } && n.Range.IsRelu && observers.TryGetValue(n.Output, out Observer? o) && !o.IsIdempotent)
             .Select(n => n.Output)];
-        parallel = new ParallelOptions { CancellationToken = settings?.Cancellation ?? default };
-        string[] computed = [.. watched.Where(v => plan.Model.Graph.Producer(v) is not null)];
+        string[] present = [.. observers.Keys.Where(v => plan.Model.Graph.Producer(v) is not null || plan.Model.Graph.Inputs.Any(i => i.Name == v))];
+        watched = [.. present.Select(v => (v, observers[v], channels.GetValueOrDefault(v)))];
         settings = (settings ?? new()) with { SpinBetweenRuns = false };
-        BlockedOutputs? blocked = BlockedOutputs.Find(plan.Model, [.. computed.Where(v => !observers[v].DependsOnOrder && !channels.ContainsKey(v))], computed, settings);
-        outputs = [.. computed.Select(v => (v, blocked?.Names.GetValueOrDefault(v) ?? v))];
-        outputNames = [.. outputs.Select(o => o.Output)];
-        session = blocked is null ? new OnnxRuntimeSession(plan.Model, computed, settings)
-            : new OnnxRuntimeSession(blocked.Model, settings: settings with { Optimize = false });
+        // By itself ONNX Runtime takes the cores for threads of fewer on some machines, and the observers share the session's threads.
+        if (settings.IntraOpThreads == 0)
+            settings = settings with { IntraOpThreads = Environment.ProcessorCount };
+        watcher = new ObserveOperator(Watch, settings.IntraOpThreads);
+        try
+        {
+            (OnnxModel observed, settings) = ObservedGraph.Create(plan.Model, present, v => !observers[v].DependsOnOrder && !channels.ContainsKey(v), settings);
+            session = new OnnxRuntimeSession(observed, settings: settings with { Observe = watcher });
+            outputs = [observed.Graph.Outputs[0].Name];
+        }
+        catch
+        {
+            watcher.Dispose();
+            throw;
+        }
     }
 
     /// <summary>What will be quantized.</summary>
@@ -84,43 +94,21 @@ public sealed class Calibrator : IDisposable
                     $"The tensor{(tensor.Source is null ? $" for '{name}'" : $" from {tensor.Source}")} holds {tensor.Span[bad]} at position {bad}. "
                     + "Calibration needs finite values; drop or repair this sample.", tensor);
         }
-        session.RunChecked(batch, outputNames, results =>
+        watcher.ForgetFailure();
+        try
         {
-            // First all checks, then all observations: a batch counts as a whole or not at all.
-            ValueRange[] ranges = new ValueRange[outputs.Length];
-            int[][] shapes = new int[outputs.Length][];
-            for (int i = 0; i < shapes.Length; i++)
-                shapes[i] = OnnxRuntimeSession.ShapeOf(results[i]);
-            // The largest first, so that the cores are done at about the same time.
-            int[] order = [.. Enumerable.Range(0, shapes.Length).OrderByDescending(i => TensorShape.Count(shapes[i]))];
-            InParallel(outputs.Length, parallel, k =>
-            {
-                int i = order[k];
-                ranges[i] = observers[outputs[i].Value].Scan(results[i].GetTensorDataAsSpan<float>());
-            });
-            if (Array.FindIndex(ranges, r => !r.IsFinite && r.Min <= r.Max || float.IsNaN(r.Min)) is int bad and >= 0)
-            {
-                throw new QuantException(float.IsNaN(ranges[bad].Min) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
-                    $"For this sample the model itself computes NaN or infinity in '{outputs[bad].Value}'. Drop the sample, or check the model.", batch.Values.First());
-            }
-            (Observer Observer, Tensor Tensor)[] given = [.. batch.Where(b => observers.ContainsKey(b.Key)).Select(b => (observers[b.Key], b.Value))];
-            InParallel(given.Length + outputs.Length, new ParallelOptions(), k =>
-            {
-                if (k < given.Length)
-                {
-                    given[k].Observer.Observe(given[k].Tensor);
-                    return;
-                }
-                int i = order[k - given.Length];
-                string value = outputs[i].Value;
-                Observer observer = observers[value];
-                int[] shape = shapes[i];
-                observer.ObserveScanned(results[i].GetTensorDataAsSpan<float>(), shape);
-                channels.GetValueOrDefault(value)?.Observe(results[i].GetTensorDataAsSpan<float>(), shape);
-                if (seenTwice.Contains(value))
-                    observer.Observe(results[i].GetTensorDataAsSpan<float>(), shape, ranges[i]);
-            });
-        });
+            session.RunChecked(batch, outputs, _ => { });
+        }
+        catch (QuantException e) when (watcher.Failure is Exception failure)
+        {
+            throw failure is QuantException own ? new QuantException(own.ErrorId, own.Message, own.Target ?? batch.Values.First(), own) : e;
+        }
+        // Now that the whole batch is known to be good: it counts as a whole or not at all.
+        foreach ((string value, Observer observer, Observer? channels) in watched)
+        {
+            observer.Commit(seenTwice.Contains(value) ? 2 : 1);
+            channels?.Commit();
+        }
         samples += Inputs.SampleCount(batch);
         batches++;
     }
@@ -143,27 +131,22 @@ public sealed class Calibrator : IDisposable
         };
     }
 
-    public void Dispose() => session.Dispose();
-
-    /// <summary>Observers share nothing, so each value may be looked at on its own core, with the same result.</summary>
-    private static void InParallel(int count, ParallelOptions options, Action<int> look)
+    public void Dispose()
     {
-        try
+        session.Dispose();
+        watcher.Dispose();
+    }
+
+    /// <summary>Looks at a value in the middle of the run.</summary>
+    private void Watch(int index, ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing threads)
+    {
+        (string value, Observer observer, Observer? channels) = watched[index];
+        ValueRange range = observer.Prepare(data, shape, threads);
+        if (!range.IsFinite && !data.IsEmpty)
         {
-            // One at a time to whoever is free: ranges, as the default hands them out, would keep the large ones together.
-            int next = -1;
-            Parallel.For(0, Math.Min(count, Environment.ProcessorCount), options, _ =>
-            {
-                for (int i = Interlocked.Increment(ref next); i < count; i = Interlocked.Increment(ref next))
-                {
-                    options.CancellationToken.ThrowIfCancellationRequested();
-                    look(i);
-                }
-            });
+            throw new QuantException(float.IsNaN(range.Min) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
+                $"For this sample the model itself computes NaN or infinity in '{value}'. Drop the sample, or check the model.");
         }
-        catch (AggregateException e) when (e.InnerException is QuantException first)
-        {
-            throw new QuantException(first.ErrorId, first.Message, first.Target, e);
-        }
+        channels?.Prepare(data, shape, threads);
     }
 }

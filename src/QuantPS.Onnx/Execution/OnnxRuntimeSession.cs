@@ -2,6 +2,7 @@ using Google.Protobuf;
 using Microsoft.ML.OnnxRuntime;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Execution.Native;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 using QuantPS.Onnx.Runtime;
@@ -35,6 +36,9 @@ public sealed record SessionSettings
 
     /// <summary>Where ONNX Runtime shall write the graph that it made of the model; null for nowhere.</summary>
     public string? OptimizedModelPath { get; init; }
+
+    /// <summary>An operator of our own that the model has nodes of; must outlive the session.</summary>
+    internal ObserveOperator? Observe { get; init; }
 }
 
 /// <summary>Looks at an output in ONNX Runtime's own buffer, which is gone when the visitor returns.</summary>
@@ -76,6 +80,7 @@ public sealed class OnnxRuntimeSession : IDisposable
             options.AddSessionConfigEntry("session.force_spinning_stop", "1");
         if (settings.OptimizedModelPath is string path)
             options.OptimizedModelFilePath = path;
+        settings.Observe?.AddTo(options);
         try
         {
             ModelProto proto = WithOutputs(model, extra);

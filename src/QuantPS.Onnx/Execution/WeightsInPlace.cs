@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Runtime.InteropServices;
 using Google.Protobuf;
 using Microsoft.ML.OnnxRuntime;
+using QuantPS.Onnx.Execution.Native;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 
@@ -60,39 +61,17 @@ internal sealed unsafe class WeightsInPlace : IDisposable
 
     private static void Add(SessionOptions options, nint[] names, nint[] buffers, nuint[] lengths)
     {
-        OrtApiBase* versions = (OrtApiBase*)OrtGetApiBase();
-        // The table only ever grows at its end, so that of the oldest version with this function will do.
-        OrtApi* api = (OrtApi*)((delegate* unmanaged<uint, nint>)versions->GetApi)(FirstVersion);
-        bool held = false;
-        try
+        fixed (nint* n = names, b = buffers)
+        fixed (nuint* l = lengths)
         {
-            options.DangerousAddRef(ref held);
-            fixed (nint* n = names, b = buffers)
-            fixed (nuint* l = lengths)
-            {
-                nint status = ((delegate* unmanaged<nint, nint*, nint*, nuint*, nuint, nint>)api->AddExternalInitializersFromFilesInMemory)(
-                    options.DangerousGetHandle(), n, b, l, (nuint)names.Length);
-                if (status == 0)
-                    return;
-                string? message = Marshal.PtrToStringUTF8(((delegate* unmanaged<nint, nint>)api->GetErrorMessage)(status));
-                ((delegate* unmanaged<nint, void>)api->ReleaseStatus)(status);
-                throw new InvalidOperationException($"ONNX Runtime does not take weights in place: {message}");
-            }
-        }
-        finally
-        {
-            if (held)
-                options.DangerousRelease();
+            // Pinned while the call lasts; a lambda cannot capture what is fixed.
+            nint pn = (nint)n, pb = (nint)b, pl = (nint)l;
+            OrtFunctions.With(options, handle => ((delegate* unmanaged<nint, nint*, nint*, nuint*, nuint, nint>)
+                OrtFunctions.Api->AddExternalInitializersFromFilesInMemory)(handle, (nint*)pn, (nint*)pb, (nuint*)pl, (nuint)names.Length));
         }
     }
-
-    /// <summary>Version of the C interface that brought the function.</summary>
-    private const uint FirstVersion = 18;
 
     /// <summary>Paths are wide characters on Windows and bytes elsewhere.</summary>
     private static nint NativePath(string name) =>
         OperatingSystem.IsWindows() ? Marshal.StringToCoTaskMemUni(name) : Marshal.StringToCoTaskMemUTF8(name);
-
-    [DllImport("onnxruntime")]
-    private static extern nint OrtGetApiBase();
 }

@@ -22,8 +22,8 @@ public class ScanTests
         foreach (float[] batch in Batches())
         {
             plain.Observe(batch, [batch.Length]);
-            Assert.Equal(ValueRange.Of(batch), scanned.Scan(batch));
-            scanned.ObserveScanned(batch, [batch.Length]);
+            Assert.Equal(ValueRange.Of(batch), scanned.Prepare(batch, [batch.Length]));
+            scanned.Commit();
             Same(plain, scanned);
         }
         Assert.True(plain.BatchCount == 8);
@@ -37,15 +37,16 @@ public class ScanTests
         {
             plain.Observe(batch, [batch.Length]);
             // As when another value of the batch was not finite: the batch is dropped, the next one observed.
-            scanned.Scan(Array.ConvertAll(batch, v => v / 2));
+            scanned.Prepare(Array.ConvertAll(batch, v => v / 2), [batch.Length]);
             scanned.Observe(batch, [batch.Length]);
             Same(plain, scanned);
         }
     }
 
     [Theory]
-    [InlineData(false, false), InlineData(false, true), InlineData(true, false), InlineData(true, true)]
-    public void CountsAreThoseOfTheRule(bool absolute, bool compress)
+    [InlineData(false, false, false), InlineData(false, true, false), InlineData(true, false, false), InlineData(true, true, false)]
+    [InlineData(false, true, true), InlineData(true, false, true)]
+    public void CountsAreThoseOfTheRule(bool absolute, bool compress, bool threads)
     {
         Random random = new(3);
         foreach ((float low, float high, int bins) in new[] { (0f, 6f, 2048), (-1f, 1f, 128), (-3.3f, -0.7f, 2048), (0f, 1e-41f, 64), (-1e30f, 2e30f, 333), (5f, 5f, 16) })
@@ -66,15 +67,79 @@ public class ScanTests
                         _ => low + (high - low) * random.NextSingle(),
                     };
                 }
-                int[] expected = new int[bins], counts = new int[bins];
+                int[] expected = new int[bins], counts = new int[bins + 1];
                 foreach (float v in data)
                 {
                     if (rule.BinOf(absolute ? MathF.Abs(v) : v) is int bin and >= 0)
                         expected[bin]++;
                 }
-                EdgeCounter.Count(data, counts, new EvenEdges(low, high, bins), absolute, rule, compress);
-                Assert.Equal(expected, counts);
+                ValueRange range = EdgeCounter.Count(data, counts, new EvenEdges(low, high, bins), absolute, rule, threads ? new Helpers() : null, compress);
+                Assert.Equal(expected, counts[..bins]);
+                Assert.Equal(ValueRange.Of(data), range);
             }
+        }
+    }
+
+    [Theory, MemberData(nameof(Specs))]
+    public void ThreadsDoNotMatter(ObserverSpec spec)
+    {
+        Observer alone = spec.Create(), shared = spec.Create();
+        foreach (float[] batch in Batches(300_007))
+        {
+            Assert.Equal(alone.Prepare(batch, [batch.Length]), shared.Prepare(batch, [batch.Length], new Helpers()));
+            alone.Commit();
+            shared.Commit();
+            Same(alone, shared);
+        }
+    }
+
+    [Theory, InlineData(ObserverKind.MovingAverageMinMax), InlineData(ObserverKind.MinMax), InlineData(ObserverKind.Histogram), InlineData(ObserverKind.Recording)]
+    public void CommittedTwiceIsSeenTwiceWhereThatMatters(ObserverKind kind)
+    {
+        Observer plain = new ObserverSpec { Kind = kind }.Create(), prepared = new ObserverSpec { Kind = kind }.Create();
+        foreach (float[] batch in Batches())
+        {
+            for (int t = plain.IsIdempotent ? 1 : 0; t < 2; t++)
+                plain.Observe(batch, [batch.Length]);
+            prepared.Prepare(batch, [batch.Length]);
+            prepared.Commit(2);
+            // There is nothing left to commit.
+            prepared.Commit();
+            Same(plain, prepared);
+        }
+    }
+
+    [Theory, MemberData(nameof(Specs))]
+    public void NonFiniteAndEmptyTensorsArePreparedAsObserved(ObserverSpec spec)
+    {
+        Observer plain = spec.Create(), prepared = spec.Create();
+        foreach (float[] batch in new float[][] { [1, 2, 3], [], [float.NaN, 1], [-4, float.PositiveInfinity], [5] })
+        {
+            Exception? expected = Record.Exception(() => plain.Observe(batch, [batch.Length]));
+            Exception? actual = Record.Exception(() =>
+            {
+                prepared.Prepare(batch, [batch.Length]);
+                prepared.Commit();
+            });
+            Assert.Equal(expected?.Message, actual?.Message);
+            Same(plain, prepared);
+        }
+    }
+
+    [Fact]
+    public void AddingManyTimesRoundsEveryTime()
+    {
+        Random random = new(5);
+        for (int i = 0; i < 20_000; i++)
+        {
+            double sum = random.Next(3) == 0 ? 0 : Math.ScaleB(random.NextDouble(), random.Next(-5, 60)), value = (float)Math.ScaleB(random.NextDouble(), random.Next(-35, 12));
+            if (random.Next(4) == 0)
+                value = (Math.BitIncrement(sum) - sum) * random.Next(1, 9) / 2;
+            int times = random.Next(1, 129);
+            double expected = sum;
+            for (int t = 0; t < times; t++)
+                expected += value;
+            Assert.Equal(expected, HistogramV113.AddTimes(sum, value, times));
         }
     }
 
@@ -93,12 +158,12 @@ public class ScanTests
     }
 
     /// <summary>Of a ReLU, of a clip, of a layer without either; within the range so far, beyond it at the end, and jumping.</summary>
-    private static IEnumerable<float[]> Batches()
+    private static IEnumerable<float[]> Batches(int length = 20_011)
     {
         Random random = new(11);
         foreach (float spread in new[] { 2f, 1.5f, 2f, 2.4f, 0.5f, 9f, 3f, 9.1f })
         {
-            float[] batch = new float[20_011];
+            float[] batch = new float[length];
             foreach (ref float v in batch.AsSpan())
                 v = MathF.Min(spread, MathF.Max(-0.7f * spread, (random.NextSingle() + random.NextSingle() - 0.7f) * spread));
             if (random.Next(2) == 0)
@@ -108,6 +173,13 @@ public class ScanTests
             }
             yield return batch;
         }
+    }
+
+    private sealed class Helpers : IWorkSharing
+    {
+        public int Threads => 3;
+
+        public void Run(int count, Action<int> part) => Parallel.For(0, count, part);
     }
 
     private readonly struct Rule(float low, float high, int bins) : IBinRule
