@@ -15,7 +15,7 @@ internal sealed class ConversionCache
     private readonly Lock gate = new();
     private readonly Dictionary<(Observer Observer, ObserverSpec Spec, ParameterRules Rules), (long Elements, QParams Parameters)> values = [];
     private readonly Dictionary<(NodeProto Node, int Input, ObserverSpec Spec, ParameterRules Rules), QParams> ranges = [];
-    private readonly Dictionary<(NodeProto Node, int Input), (EngineKind Backend, QuantRange? Range, QuantizedTensor Weight)> weights = [];
+    private readonly Dictionary<(NodeProto Node, int Input), (ParameterRules Rules, QuantRange? Range, QuantizedTensor Weight)> weights = [];
 
     /// <summary>Parameters from an observer, by <see cref="ParameterRules.Calculate(Observer, ObserverSpec)"/>.</summary>
     public QParams OfValue(Observer observer, ObserverSpec spec, ParameterRules rules)
@@ -48,15 +48,17 @@ internal sealed class ConversionCache
             {
                 parameters = rules.OfConstant(opened = real(), spec, null);
                 if (rules.FitsWeights && parameters.IsPerChannel)
-                    parameters = WeightScales.Fit(opened, parameters, range);
+                    parameters = WeightScales.Fit(opened, parameters, range, rules.LimitsPairs);
                 ranges[(node, input, spec, rules)] = parameters;
             }
             parameters = adjust?.Invoke(parameters) ?? parameters;
-            if (weights.TryGetValue((node, input), out (EngineKind Backend, QuantRange? Range, QuantizedTensor Weight) known)
-                && known.Backend == rules.Backend && known.Range == range && known.Weight.QParams.IsSameAs(parameters))
+            if (weights.TryGetValue((node, input), out (ParameterRules Rules, QuantRange? Range, QuantizedTensor Weight) known)
+                && known.Rules == rules && known.Range == range && known.Weight.QParams.IsSameAs(parameters))
                 return known.Weight;
-            QuantizedTensor made = ModelQuantizer.Quantize(opened ?? real(), parameters, rules.Backend, range);
-            weights[(node, input)] = (rules.Backend, range, made);
+            QuantizedTensor made = rules.FitsWeights && parameters.IsPerChannel
+                ? WeightRounding.Quantize(opened ?? real(), parameters, range, rules.LimitsPairs)
+                : ModelQuantizer.Quantize(opened ?? real(), parameters, rules.Backend, range);
+            weights[(node, input)] = (rules, range, made);
             return made;
         }
     }

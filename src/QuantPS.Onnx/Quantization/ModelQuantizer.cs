@@ -75,7 +75,7 @@ public static class ModelQuantizer
         {
             DType = spec.DType,
             Scheme = spec.Scheme,
-            ReduceRange = observer.Spec.ReduceRange && !plan.FeedsTables(value),
+            ReduceRange = observer.Spec.ReduceRange && SparesBit(value, plan, config, options),
             QuantMin = spec.QuantMin,
             QuantMax = spec.QuantMax,
         }, rules);
@@ -90,13 +90,35 @@ public static class ModelQuantizer
         // Only a bias, which goes with an activation, has a scale that depends on one.
         QParams? input = node.Inputs.FirstOrDefault() is string first
             ? TensorOverrides.ForConsumer(qparams[plan.Root(first)!], node, first, options, config, plan) : null;
+        ParameterRules rules = ParameterRules.Of(config, options, limitsPairs: config.Activation.ReduceRange && config.Activation.DType.IsEightBit() && MultipliesPairs(context, op));
         QuantizedWeightLayer? layer = node.Operator is WeightOperator weighted && !node.HasFloatOutput
-            ? MakeLayer(cache, config, compat, context, node, weighted, input!, qparams[plan.Root(node.Output)!], options, warnings) : null;
-        return new QuantizedNode(node, layer) { Weights = NodeWeights.Create(cache, context, op, layer, input, config, options, notes) };
+            ? MakeLayer(cache, config, compat, context, node, weighted, input!, qparams[plan.Root(node.Output)!], options, rules, warnings) : null;
+        return new QuantizedNode(node, layer) { Weights = NodeWeights.Create(cache, context, op, layer, input, rules, config, options, notes) };
     }
 
+    /// <summary>Whether a value has to do without a bit, where the configuration says so, for products that fit 16 bits (<see cref="WeightPairs"/>). PyTorch
+    /// takes it from every value; here those have it that nothing but tables take, and with fitted weights also all others but those that meet weights
+    /// which are not fitted.</summary>
+    private static bool SparesBit(string value, QuantizationPlan plan, QConfig config, QuantizeOptions options)
+    {
+        PlannedNode[] takers = [.. plan.Takers(value)];
+        if (options.FitWeightScales != true)
+            return takers.Length == 0 || takers.Any(n => n.Chain.Count == 0);
+        return takers.Any(n => MultipliesPairs(plan.ContextOf(n), n.Operator!) && !IsFitted(n, config.For(n.Name)));
+
+        bool IsFitted(PlannedNode node, QConfig own) =>
+            own is { Activation.ReduceRange: true, Weight: { DType: QDType.QInt8, Scheme: QScheme.PerChannelSymmetric } } && node.Operator is { } op
+            && op is not WeightOperator { PerTensorWeight: true } && op.WeightInputs(plan.ContextOf(node)) is [WeightInput weight, ..]
+            && NodeWeights.AxisOf(plan.ContextOf(node), weight, options) == weight.Axis && !options.Tensors.ContainsKey(node.Node.Input[weight.Index]);
+    }
+
+    /// <summary>Sums of products with signed weights; a depthwise convolution has a kernel of its own in every runtime, without sums of pairs in 16 bits.
+    /// Products of two activations are of unsigned values, for which there is no such instruction.</summary>
+    private static bool MultipliesPairs(NodeContext context, QuantOperator op) => op is WeightOperator
+        && !(op is Conv && context.ConstantInput(1)!.Shape() is [int outputs, 1, ..] && context.Node.GetInt("group", 1) == outputs);
+
     private static QuantizedWeightLayer? MakeLayer(ConversionCache cache, QConfig config, bool compat, NodeContext context, PlannedNode node,
-        WeightOperator op, QParams input, QParams output, QuantizeOptions options, List<string> warnings)
+        WeightOperator op, QParams input, QParams output, QuantizeOptions options, ParameterRules rules, List<string> warnings)
     {
         // The engine computes with 8 bits only, and with signed weights.
         if (!input.DType.IsEightBit() || !output.DType.IsEightBit())
@@ -108,7 +130,6 @@ public static class ModelQuantizer
         int? axis = NodeWeights.AxisOf(context, op.WeightInputs(context)[0], options);
         if (options.Tensors.ContainsKey(name) || op.PerTensorWeight || config.Weight.DType != QDType.QInt8 || axis != op.WeightInputs(context)[0].Axis)
         {
-            ParameterRules rules = ParameterRules.Of(config, options);
             weight = NodeWeights.Quantize(cache, context, op.WeightInputs(context)[0], op, rules, config, options);
             if (op.WeightIsTransposed(node.Node) || weight.DType != QDType.QInt8 || (weight.QParams.IsPerChannel && weight.Axis != channels))
                 return null;
@@ -116,7 +137,7 @@ public static class ModelQuantizer
         else
         {
             ObserverSpec spec = config.Weight with { ChannelAxis = 0 };
-            weight = cache.OfWeight(node.Node, LayerForm, spec, ParameterRules.Of(config, options), () => op.Weight(context),
+            weight = cache.OfWeight(node.Node, LayerForm, spec, rules, () => op.Weight(context),
                 parameters => WidenForBias(parameters, bias, input, config, options), spec.Range);
         }
         LayerOptions layerOptions = new()

@@ -20,14 +20,14 @@ internal static class NodeWeights
     /// <param name="op">Its operator.</param>
     /// <param name="layer">The node as the engine runs it, whose integers are taken; null without one.</param>
     /// <param name="input">Parameters of the first activation; null without one, and then there is no bias.</param>
+    /// <param name="rules">How parameters follow from ranges.</param>
     /// <param name="config">The node's own configuration.</param>
     /// <param name="options">What the user wants else.</param>
     /// <param name="notes">Gets what was changed so that the bias fits.</param>
     public static Dictionary<int, QuantizedTensor> Create(ConversionCache cache, NodeContext context, QuantOperator op, QuantizedWeightLayer? layer, QParams? input,
-        QConfig config, QuantizeOptions options, List<string> notes)
+        ParameterRules rules, QConfig config, QuantizeOptions options, List<string> notes)
     {
         Dictionary<int, QuantizedTensor> made = [];
-        ParameterRules rules = ParameterRules.Of(config, options);
         float[]? bias = op is WeightOperator weighted ? weighted.Bias(context)
             : op.WeightInputs(context).Any(w => w.IsBias) ? context.ConstantInput(BiasIndex)?.ToFloats() : null;
         QuantizedTensor? last = null;

@@ -11,12 +11,18 @@ namespace QuantPS.Onnx.Quantization;
 /// <param name="MinimumRealRange">Smallest distance between the ends of a range, or null.</param>
 internal sealed record ParameterRules(EngineKind Backend, float? MinimumRealRange)
 {
-    /// <summary>Scales of weights per channel are those that lose least.</summary>
+    /// <summary>Scales and roundings of weights per channel are those that lose least (<see cref="WeightScales"/>, <see cref="WeightRounding"/>).</summary>
     public bool FitsWeights { get; init; }
 
-    /// <summary>The rules of a configuration and options that were resolved for a model.</summary>
-    public static ParameterRules Of(QConfig config, QuantizeOptions options) =>
-        new(config.Backend, options.MinimumRealRange) { FitsWeights = options.FitWeightScales == true };
+    /// <summary>Fitted weights leave room for inputs of all 8 bits (<see cref="WeightPairs"/>).</summary>
+    public bool LimitsPairs { get; init; }
+
+    /// <summary>The rules for a node's weights.</summary>
+    /// <param name="config">The node's own configuration.</param>
+    /// <param name="options">Resolved for the model.</param>
+    /// <param name="limitsPairs">The node multiplies values that would be spared a bit otherwise.</param>
+    public static ParameterRules Of(QConfig config, QuantizeOptions options, bool limitsPairs) =>
+        new(config.Backend, options.MinimumRealRange) { FitsWeights = options.FitWeightScales == true, LimitsPairs = limitsPairs };
 
     /// <param name="observer">What was seen.</param>
     /// <param name="spec">What to make of it: another type or scheme than it was observed for, if need be.</param>

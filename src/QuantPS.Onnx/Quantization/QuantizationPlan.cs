@@ -69,7 +69,7 @@ public sealed class QuantizationPlan
     private readonly QuantizeOptions options;
     private readonly QuantizationPlan? calibrated;
     private readonly IReadOnlySet<string>? known;
-    private HashSet<NodeProto>? chained;
+    private readonly ILookup<string, PlannedNode> takers;
 
     /// <param name="model">The float model, after the passes.</param>
     /// <param name="config">Which layers stay float, and which have observers of their own; none without.</param>
@@ -160,6 +160,7 @@ public sealed class QuantizationPlan
             }
         }
         Nodes = nodes;
+        takers = nodes.SelectMany(n => n.Inputs.Distinct().Select(v => (Value: Root(v)!, Node: n))).ToLookup(t => t.Value, t => t.Node, StringComparer.Ordinal);
         Observed = observed;
         Constants = constants;
         CheckPatterns(work);
@@ -241,18 +242,8 @@ public sealed class QuantizationPlan
             && (ReferenceEquals(node, planned.Node) || !node.Input.Any(options.Tensors.ContainsKey));
     }
 
-    /// <summary>True for a value that nothing but tables of element-wise chains takes: the bit that is to keep sums of products within 16 bits is of no
-    /// use there.</summary>
-    internal bool FeedsTables(string value)
-    {
-        if (chained is null)
-        {
-            chained = new(ReferenceEqualityComparer.Instance);
-            foreach (PlannedNode node in Nodes.Where(n => n.Chain.Count > 0))
-                chained.UnionWith(node.Parts);
-        }
-        return chained.Count > 0 && !Model.Graph.IsOutput(value) && Model.Graph.Consumers(value) is { Count: > 0 } users && users.All(chained.Contains);
-    }
+    /// <summary>The quantized nodes that take a value with parameters of its own, or what has the same ones.</summary>
+    internal IEnumerable<PlannedNode> Takers(string root) => takers[root];
 
     /// <summary>Takes in the bias and the Relu or Clip that follow.</summary>
     private PlannedNode Fuse(PlannedNode planned, Dictionary<NodeProto, string?> reasons, Dictionary<NodeProto, QuantOperator> forms)

@@ -195,8 +195,9 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [Parameter(ParameterSetName = CalibrationSet)]
     public SwitchParameter EqualizeChannels { get; set; }
 
-    /// <summary>Chooses the scales of weights per channel for the smallest squared error, between 0.8 and 1 times what the extremes give. The default in
-    /// models where element-wise nodes are fused; -FitWeightScale:$false takes the observer's.</summary>
+    /// <summary>Chooses the scales of weights per channel for the smallest squared error and rounds so that errors cancel where inputs are alike. With x86 and
+    /// fbgemm, activations have all 8 bits then, and neighboring weights are kept small enough for it. The default in models where element-wise nodes
+    /// are fused; -FitWeightScale:$false takes the observer's scales, the nearest integers and PyTorch's ranges.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
     public SwitchParameter FitWeightScale { get; set; }
 

