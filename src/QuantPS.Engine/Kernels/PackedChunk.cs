@@ -2,11 +2,11 @@ using System.Runtime.InteropServices;
 
 namespace QuantPS.Engine.Kernels;
 
-/// <summary>Large pages that many kernels' weights share. A network's weights are read once a run, from end to end: on pages of 4 KiB every second read of 64 lines
-/// would wait for the address to be translated first.</summary>
+/// <summary>Large pages that many kernels' weights share. A network's weights are read once a run, from end to end, and are more than the processor keeps
+/// translated addresses for: with pages of 4 KiB every 64th line waits for one, with pages of 2 MiB next to none.</summary>
 /// <remarks>Only ever asked for (madvise, Linux): where the system has no large page to give, or another way to ask, these are ordinary pages. A chunk is freed when
 /// the last part of it is.</remarks>
-internal sealed unsafe class PackedChunk
+internal sealed unsafe partial class PackedChunk
 {
     /// <summary>Smaller parts would keep whole chunks alive for little.</summary>
     public const int LeastPart = 32 * 1024;
@@ -29,6 +29,7 @@ internal sealed unsafe class PackedChunk
     {
         this.bytes = bytes;
         memory = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, (nuint)LargePage);
+        // Refused where the system has none; then these are ordinary pages.
         if (OperatingSystem.IsLinux())
             _ = Advise(memory, (nuint)bytes, WantsLargePages);
     }
@@ -72,6 +73,6 @@ internal sealed unsafe class PackedChunk
         NativeMemory.AlignedFree(memory);
     }
 
-    [DllImport("libc", EntryPoint = "madvise")]
-    private static extern int Advise(void* address, nuint bytes, int advice);
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(void* address, nuint bytes, int advice);
 }
