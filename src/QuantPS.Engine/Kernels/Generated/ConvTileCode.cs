@@ -149,25 +149,14 @@ internal sealed unsafe class ConvTileCode
         {
             Assembler products = new(64), end = new(64);
             Begin(products, from, to);
-            int run = 0, quad = 0;
-            for (int straight = 0; straight < StraightQuads && run < spec.Runs.Count; run++, quad = 0)
-            {
-                quad = Math.Min(spec.RunQuads, StraightQuads - straight);
-                products.lea(x, __qword_ptr[input + spec.Runs.Values[run]]);
-                Quads(products, quad, from, to);
-                straight += quad;
-                products.add(w, quad * 128);
-                if (quad < spec.RunQuads)
-                {
-                    products.add(x, quad * 4);
-                    break;
-                }
-            }
+            int straight = Math.Min(spec.RunQuads, StraightQuads);
+            products.lea(x, __qword_ptr[input + spec.Runs.Values[0]]);
+            Quads(products, straight, from, to);
+            products.add(x, straight * 4);
+            products.add(w, straight * 128);
             alongside(end);
             Merge(products.Instructions, end.Instructions);
-            // What is left of a run, and the runs behind it.
-            for (; run < spec.Runs.Count; run++, quad = 0)
-                Loops(run, quad, from, to);
+            Loops(0, straight, from, to);
         }
 
         /// <summary>The second list spread evenly over the first, both in their order.</summary>

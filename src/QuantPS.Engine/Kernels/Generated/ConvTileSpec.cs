@@ -40,7 +40,7 @@ internal sealed record ConvTileSpec
     /// <summary>The sum that the outputs go into, if any.</summary>
     public SumShape? Sum { get; init; }
 
-    /// <summary>The tile is done in two halves, so that one's products are made while the other is requantized. For two blocks and
+    /// <summary>The tile is done in two halves, so that one's products are made while the other is requantized. For a single run, two blocks and
     /// <see cref="ConvTileCode.LeastOverlapped"/> to <see cref="ConvTileCode.MostOverlapped"/> pixels.</summary>
     public bool Overlaps { get; init; }
 }

@@ -45,13 +45,13 @@ public class FusionTests
         {
             float[] theirs = session.Run(batch).Values.Single().ToArray(), ours = ((Tensor)plan.Run(batch).Values.Single()).ToArray();
             int[] steps = [.. theirs.Zip(ours, (a, b) => (int)Math.Round(Math.Abs(a - b) / output.Scales[0]))];
-            // A tie that falls otherwise in HardSwish may move a few integers behind it.
-            Assert.All(steps, s => Assert.InRange(s, 0, 2));
+            // A tie that falls otherwise in HardSwish may move an integer behind it.
+            Assert.All(steps, s => Assert.InRange(s, 0, 1));
             differ += steps.Count(s => s > 0);
             all += steps.Length;
         }
         TestContext.Current.TestOutputHelper?.WriteLine($"{differ} of {all} outputs differ from ONNX Runtime's");
-        Assert.InRange(differ, 0, all / 10);
+        Assert.InRange(differ, 0, all / 1000);
     }
 
     /// <summary>Concurrent runs and varying batches share nothing that matters.</summary>
