@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 using Iced.Intel;
 using QuantPS.Engine.Numerics.Requantization;
 using static Iced.Intel.AssemblerRegisters;
-using static QuantPS.Engine.Kernels.Generated.ZmmRegisters;
+using static QuantPS.Engine.Kernels.Generated.VectorRegisters;
 
 namespace QuantPS.Engine.Kernels.Generated;
 
@@ -193,7 +193,7 @@ internal sealed unsafe class ConvTileCode
 
         private void LoadOther(Assembler c, AssemblerRegister64 other)
         {
-            c.mov(other, __qword_ptr[sum + (int)Marshal.OffsetOf<ConvSumNumbers>(nameof(ConvSumNumbers.Distance))]);
+            c.mov(other, __qword_ptr[sum + ConvSumNumbers.DistanceAt]);
             c.add(other, output);
         }
 
@@ -247,7 +247,7 @@ internal sealed unsafe class ConvTileCode
             int accumulators = pixels * blocks, passing = 0;
             bool keepWeights = blocks <= pixels;
             // The other half's end has registers of its own.
-            int kept = keepWeights ? blocks : pixels, free = ZmmRegisters.Count - accumulators - kept - (spec.Overlaps ? RequantizationCode.Spares : 0);
+            int kept = keepWeights ? blocks : pixels, free = VectorRegisters.Count - accumulators - kept - (spec.Overlaps ? RequantizationCode.Spares : 0);
             for (int q = 0; q < count; q++)
             {
                 for (int b = 0; spec.PrefetchStep > 0 && from == 0 && b < blocks; b++)
@@ -295,15 +295,25 @@ internal sealed unsafe class ConvTileCode
         /// four are blocks of one pixel, two pixels of two blocks, or four pixels of one. Of the pixels [from, to), whose output is so many bytes further on.</summary>
         private void Requantize(Assembler c, int from, int to, int displacement, AssemblerRegister64 other)
         {
-            RequantizationCode end = new(c, spec.Form, parameters, ConstantsAt(spec.Form));
+            VectorAssembler v = new(c, 64);
+            RequantizationCode end = new(v, spec.Form, parameters, ConstantsAt(spec.Form));
             int[][] byBlock = [.. Enumerable.Range(0, blocks).Select(b => Enumerable.Range(from, to - from).Select(p => p * blocks + b).ToArray())];
             end.Convert(byBlock, (array, block) => new(Numbers(array, block)), [28, 29, 30, 31]);
             if (spec.Sum is { } added)
             {
                 LoadOther(c, other);
                 IEnumerable<(int Pixel, int Block)> sums = Enumerable.Range(from, to - from).SelectMany(p => Enumerable.Range(0, blocks).Select(b => (p, b)));
-                end.Add(sums.Select(s => (s.Pixel * blocks + s.Block, __xmmword_ptr[other + (displacement + s.Pixel * spec.OutputPixelStep + s.Block * 16)],
-                    s.Block == blocks - 1 && spec.LastBlockChannels < 16)), added, sum, [28, 29, 30, 31]);
+                end.Add(sums.Select(s => (s.Pixel * blocks + s.Block, (Action<int>)(to => Widen(to, s.Pixel, s.Block)))), added, sum, [28, 29, 30, 31]);
+
+                void Widen(int to, int pixel, int block)
+                {
+                    AssemblerMemoryOperand from = __xmmword_ptr[other + (displacement + pixel * spec.OutputPixelStep + block * 16)];
+                    AssemblerRegisterZMM lanes = block == blocks - 1 && spec.LastBlockChannels < 16 ? Zmm(to).k2.z : Zmm(to);
+                    if (added.Signed)
+                        c.vpmovsxbd(lanes, from);
+                    else
+                        c.vpmovzxbd(lanes, from);
+                }
             }
             const int order = 31, zero = 30, floor = 29, spare = 28;
             end.LoadOrder(order);

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
-using static QuantPS.Engine.Kernels.Generated.ZmmRegisters;
+using static QuantPS.Engine.Kernels.Generated.VectorRegisters;
 
 namespace QuantPS.Engine.Kernels.Generated;
 
@@ -89,7 +89,7 @@ internal sealed unsafe class DepthwiseTileCode
         private readonly int quads = Quads(spec.Columns.Count);
         private readonly int slots = LiveRows(spec.Rows, spec.KernelRows, spec.RowDilation, spec.RowStride);
         private readonly int quadSets = LiveRows(spec.Rows, spec.KernelRows, spec.RowDilation, spec.RowStride) < MostLiveRows ? 2 : 1;
-        private readonly RequantizationCode end = new(c, spec.Form, r11, 0);
+        private readonly RequantizationCode end = new(new VectorAssembler(c, 64), spec.Form, r11, 0);
         private readonly AssemblerRegister64 call = FunctionFrame.Argument, offset = r8, weights = r9, output = r10, constants = r11, tiles = rdx, table = rcx, left = rsi, row = rax;
 
         private enum Extent

@@ -22,7 +22,7 @@ internal sealed class FunctionFrame(Assembler c, bool windows)
         // The return address has moved the stack by 8: 184 more and it is on 16 bytes again.
         c.sub(rsp, FrameBytes);
         for (int i = 0; i < SavedVectors; i++)
-            c.vmovups(__xmmword_ptr[rsp + i * 16], ZmmRegisters.Xmm(6 + i));
+            c.vmovups(__xmmword_ptr[rsp + i * 16], VectorRegisters.Xmm(6 + i));
         c.mov(__qword_ptr[rsp + SavedVectors * 16], rsi);
         c.mov(__qword_ptr[rsp + SavedVectors * 16 + 8], rdi);
         c.mov(rdi, rcx);
@@ -34,7 +34,7 @@ internal sealed class FunctionFrame(Assembler c, bool windows)
         if (windows)
         {
             for (int i = 0; i < SavedVectors; i++)
-                c.vmovups(ZmmRegisters.Xmm(6 + i), __xmmword_ptr[rsp + i * 16]);
+                c.vmovups(VectorRegisters.Xmm(6 + i), __xmmword_ptr[rsp + i * 16]);
             c.mov(rsi, __qword_ptr[rsp + SavedVectors * 16]);
             c.mov(rdi, __qword_ptr[rsp + SavedVectors * 16 + 8]);
             c.add(rsp, FrameBytes);

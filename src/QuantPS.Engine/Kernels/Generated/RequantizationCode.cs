@@ -7,16 +7,17 @@ namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>The end of every generated kernel: int32 accumulators to 8-bit outputs by a <see cref="RequantizationForm"/>. The one place where machine
 /// code requantizes; equal to the scalar rule bit for bit.</summary>
-/// <param name="c">Receives the instructions.</param>
+/// <param name="v">Receives the instructions, and says how wide vectors are.</param>
 /// <param name="form">Which steps there are.</param>
 /// <param name="pointer">With <paramref name="constants"/>, a displacement in bytes: where <see cref="WriteConstants"/> has put its numbers.</param>
 /// <param name="constants"><inheritdoc cref="RequantizationCode" path="/param[@name='pointer']"/></param>
-internal sealed class RequantizationCode(Assembler c, FormShape form, AssemblerRegister64 pointer, int constants)
+internal sealed class RequantizationCode(VectorAssembler v, FormShape form, AssemblerRegister64 pointer, int constants)
 {
-    /// <summary>Bytes of the constants: factor, upper limit, zero point as float, as two words, floor as four bytes; then the order of packed quads.</summary>
+    /// <summary>Bytes of the constants: factor, upper limit, zero point as float, as two words, floor as four bytes; then the orders of packed quads,
+    /// in 256 and in 512 bits.</summary>
     public const int ConstantBytes = 64 + 64;
 
-    private const int FactorAt = 0, HighAt = 4, ZeroFloatAt = 8, ZeroWordsAt = 12, FloorAt = 16, OrderAt = 64;
+    private const int FactorAt = 0, HighAt = 4, ZeroFloatAt = 8, ZeroWordsAt = 12, FloorAt = 16, NarrowOrderAt = 32, WideOrderAt = 64;
 
     private const int Group = 7;
 
@@ -68,8 +69,11 @@ internal sealed class RequantizationCode(Assembler c, FormShape form, AssemblerR
         floats[ZeroFloatAt / 4] = form.ZeroPoint;
         ints[ZeroWordsAt / 4] = unchecked((ushort)form.ZeroPoint * 0x10001);
         ints[FloorAt / 4] = unchecked((byte)form.Low * 0x01010101);
+        // Quad L of accumulator a lies at 4 L + a, and belongs at (lanes / 4) a + L.
         for (int quad = 0; quad < 16; quad++)
-            ints[OrderAt / 4 + quad] = quad % 4 * 4 + quad / 4;
+            ints[WideOrderAt / 4 + quad] = quad % 4 * 4 + quad / 4;
+        for (int quad = 0; quad < 8; quad++)
+            ints[NarrowOrderAt / 4 + quad] = quad % 2 * 4 + quad / 2;
     }
 
     /// <summary>Accumulators to rounded int32, in place.</summary>
@@ -78,20 +82,20 @@ internal sealed class RequantizationCode(Assembler c, FormShape form, AssemblerR
     /// <param name="spare"><see cref="Spares"/> register numbers that are free.</param>
     public void Convert(int[][] blocks, Func<int, int, Parameter> parameter, ReadOnlySpan<int> spare)
     {
-        AssemblerRegisterZMM numbers = ZmmRegisters.Zmm(spare[0]), factor = ZmmRegisters.Zmm(spare[1]), zero = ZmmRegisters.Zmm(spare[2]), high = ZmmRegisters.Zmm(spare[3]);
+        int numbers = spare[0], factor = spare[1], zero = spare[2], high = spare[3];
         // Only the upper limit as float: below, the conversion and the saturating packs do the same; above 2^31 the conversion would not.
         bool limits = form.Tail != RequantizationTail.RoundClampAdd && !form.Bounded;
         if (form.Factor)
-            c.vbroadcastss(factor, Dword(FactorAt));
+            v.vbroadcastss(factor, Dword(FactorAt));
         if (form.Tail == RequantizationTail.AddClampRound)
-            c.vbroadcastss(zero, Dword(ZeroFloatAt));
+            v.vbroadcastss(zero, Dword(ZeroFloatAt));
         if (limits)
-            c.vbroadcastss(high, Dword(HighAt));
+            v.vbroadcastss(high, Dword(HighAt));
         // Step by step over a handful of accumulators, so that neighbouring instructions do not wait for each other.
         foreach ((int Register, int Block)[] group in blocks.SelectMany((b, i) => b.Select(register => (register, i))).Chunk(Group))
         {
             int array = 1;
-            Each(v => c.vcvtdq2ps(v, v));
+            Each(r => v.vcvtdq2ps(r, r));
             if (form.Fused)
             {
                 int bias = array++, biasFactor = array++;
@@ -99,47 +103,47 @@ internal sealed class RequantizationCode(Assembler c, FormShape form, AssemblerR
                 foreach ((int register, int block) in group)
                 {
                     if (block != loaded)
-                        c.vmovups(numbers, parameter(bias, block).Memory);
+                        v.vmovups(numbers, parameter(bias, block).Memory);
                     loaded = block;
-                    c.vfmadd231ps(ZmmRegisters.Zmm(register), numbers, parameter(biasFactor, block).Memory);
+                    v.vfmadd231ps(register, numbers, parameter(biasFactor, block).Memory);
                 }
             }
             if (form.AddBefore)
-                EachWith(array++, c.vaddps, c.vaddps);
-            EachWith(array++, c.vmulps, c.vmulps);
+                EachWith(array++, v.vaddps, v.vaddps);
+            EachWith(array++, v.vmulps, v.vmulps);
             if (form.AddAfter)
-                EachWith(array, c.vaddps, c.vaddps);
+                EachWith(array, v.vaddps, v.vaddps);
             if (form.Factor)
-                Each(v => c.vmulps(v, v, factor));
+                Each(r => v.vmulps(r, r, factor));
             if (form.Tail == RequantizationTail.AddClampRound)
-                Each(v => c.vaddps(v, v, zero));
+                Each(r => v.vaddps(r, r, zero));
             if (limits)
-                Each(v => c.vminps(v, v, high));
-            Each(v => c.vcvtps2dq(v, v));
+                Each(r => v.vminps(r, r, high));
+            Each(r => v.vcvtps2dq(r, r));
 
             // Numbers of a block with several accumulators here are loaded once; those of a single one are an operand in memory.
-            void EachWith(int index, Action<AssemblerRegisterZMM, AssemblerRegisterZMM, AssemblerRegisterZMM> byRegister, Action<AssemblerRegisterZMM, AssemblerRegisterZMM, AssemblerMemoryOperand> byMemory)
+            void EachWith(int index, Action<int, int, int> byRegister, Action<int, int, AssemblerMemoryOperand> byMemory)
             {
                 foreach (var block in group.GroupBy(g => g.Block))
                 {
                     Parameter p = parameter(index, block.Key);
-                    AssemblerRegisterZMM[] registers = [.. block.Select(g => ZmmRegisters.Zmm(g.Register))];
+                    int[] registers = [.. block.Select(g => g.Register)];
                     if (p.Register is null && registers.Length == 1)
                     {
                         byMemory(registers[0], registers[0], p.Memory);
                         continue;
                     }
                     if (p.Register is null)
-                        c.vmovups(numbers, p.Memory);
-                    foreach (AssemblerRegisterZMM v in registers)
-                        byRegister(v, v, p.Register is { } kept ? ZmmRegisters.Zmm(kept) : numbers);
+                        v.vmovups(numbers, p.Memory);
+                    foreach (int r in registers)
+                        byRegister(r, r, p.Register ?? numbers);
                 }
             }
 
-            void Each(Action<AssemblerRegisterZMM> step)
+            void Each(Action<int> step)
             {
                 foreach ((int register, _) in group)
-                    step(ZmmRegisters.Zmm(register));
+                    step(register);
             }
         }
     }
@@ -147,56 +151,60 @@ internal sealed class RequantizationCode(Assembler c, FormShape form, AssemblerR
     /// <summary>Writes the numbers of a sum that <see cref="Add"/> reads.</summary>
     /// <param name="form">The formula whose results are added.</param>
     /// <param name="rule">A sum by ratios; its first operand is the formula's result.</param>
-    public static ConvSumNumbers SumNumbers(RequantizationForm form, in BinaryRule rule)
+    public static unsafe ConvSumNumbers SumNumbers(RequantizationForm form, in BinaryRule rule)
     {
         int zero = form.Tail == RequantizationTail.AddClampRound ? 0 : form.ZeroPoint;
-        return new ConvSumNumbers { Low = form.Low - zero, High = form.High - zero, Zero = zero, Ratio = rule.ScaleX, OtherRatio = rule.ScaleY, Constant = rule.Constant };
+        ConvSumNumbers numbers = default;
+        for (int lane = 0; lane < ConvSumNumbers.Copies; lane++)
+        {
+            numbers.Low[lane] = form.Low - zero;
+            numbers.High[lane] = form.High - zero;
+            numbers.Zero[lane] = zero;
+            numbers.Ratio[lane] = rule.ScaleX;
+            numbers.OtherRatio[lane] = rule.ScaleY;
+            numbers.Constant[lane] = rule.Constant;
+        }
+        return numbers;
     }
 
     /// <summary>What <see cref="Convert"/> left, limited to 8 bits, to sums with other 8-bit integers as rounded int32, in place.</summary>
-    /// <param name="sums">Register numbers and the 16 bytes that go with each; of a partial block those that k2 names.</param>
+    /// <param name="sums">Register numbers, and what widens the integers that go with each into a register.</param>
     /// <param name="sum">Which steps the sum has.</param>
     /// <param name="numbers">Points to the <see cref="ConvSumNumbers"/>.</param>
     /// <param name="spare"><see cref="Spares"/> register numbers that are free.</param>
-    public void Add(IEnumerable<(int Register, AssemblerMemoryOperand Other, bool Partial)> sums, SumShape sum, AssemblerRegister64 numbers, ReadOnlySpan<int> spare)
+    public void Add(IEnumerable<(int Register, Action<int> LoadOther)> sums, SumShape sum, AssemblerRegister64 numbers, ReadOnlySpan<int> spare)
     {
-        AssemblerMemoryOperand All(string field) => __dword_bcst[numbers + (int)Marshal.OffsetOf<ConvSumNumbers>(field)];
-        AssemblerRegisterZMM ratio = ZmmRegisters.Zmm(spare[0]), constant = ZmmRegisters.Zmm(spare[1]);
-        AssemblerRegisterZMM[] others = [ZmmRegisters.Zmm(spare[2]), ZmmRegisters.Zmm(spare[3])];
-        c.vbroadcastss(ratio, __dword_ptr[numbers + (int)Marshal.OffsetOf<ConvSumNumbers>(sum.ConvIsInner ? nameof(ConvSumNumbers.Ratio) : nameof(ConvSumNumbers.OtherRatio))]);
-        c.vbroadcastss(constant, __dword_ptr[numbers + (int)Marshal.OffsetOf<ConvSumNumbers>(nameof(ConvSumNumbers.Constant))]);
-        foreach ((int Register, AssemblerMemoryOperand Other, bool Partial)[] group in sums.Chunk(others.Length))
+        AssemblerMemoryOperand All(int at) => v.Replicated(numbers + at);
+        int ratio = spare[0], constant = spare[1];
+        int[] others = [spare[2], spare[3]];
+        v.vbroadcastss(ratio, __dword_ptr[numbers + (sum.ConvIsInner ? ConvSumNumbers.RatioAt : ConvSumNumbers.OtherRatioAt)]);
+        v.vbroadcastss(constant, __dword_ptr[numbers + ConvSumNumbers.ConstantAt]);
+        foreach ((int Register, Action<int> LoadOther)[] group in sums.Chunk(others.Length))
         {
             for (int i = 0; i < group.Length; i++)
-            {
-                AssemblerRegisterZMM to = group[i].Partial ? others[i].k2.z : others[i];
-                if (sum.Signed)
-                    c.vpmovsxbd(to, group[i].Other);
-                else
-                    c.vpmovzxbd(to, group[i].Other);
-            }
-            Each((v, other) => c.vpminsd(v, v, All(nameof(ConvSumNumbers.High))));
-            Each((v, other) => c.vcvtdq2ps(other, other));
-            Each((v, other) => c.vpmaxsd(v, v, All(nameof(ConvSumNumbers.Low))));
+                group[i].LoadOther(others[i]);
+            Each((r, other) => v.vpminsd(r, r, All(ConvSumNumbers.HighAt)));
+            Each((r, other) => v.vcvtdq2ps(other, other));
+            Each((r, other) => v.vpmaxsd(r, r, All(ConvSumNumbers.LowAt)));
             if (AddsBetweenPacks)
-                Each((v, other) => c.vpaddd(v, v, All(nameof(ConvSumNumbers.Zero))));
-            Each((v, other) => c.vcvtdq2ps(v, v));
+                Each((r, other) => v.vpaddd(r, r, All(ConvSumNumbers.ZeroAt)));
+            Each((r, other) => v.vcvtdq2ps(r, r));
             if (sum.ConvIsInner)
             {
-                Each((v, other) => c.vfmadd213ps(v, ratio, constant));
-                Each((v, other) => c.vfmadd231ps(v, other, All(nameof(ConvSumNumbers.OtherRatio))));
+                Each((r, other) => v.vfmadd213ps(r, ratio, constant));
+                Each((r, other) => v.vfmadd231ps(r, other, All(ConvSumNumbers.OtherRatioAt)));
             }
             else
             {
-                Each((v, other) => c.vfmadd213ps(other, ratio, constant));
-                Each((v, other) => c.vfmadd132ps(v, other, All(nameof(ConvSumNumbers.Ratio))));
+                Each((r, other) => v.vfmadd213ps(other, ratio, constant));
+                Each((r, other) => v.vfmadd132ps(r, other, All(ConvSumNumbers.RatioAt)));
             }
-            Each((v, other) => c.vcvtps2dq(v, v));
+            Each((r, other) => v.vcvtps2dq(r, r));
 
-            void Each(Action<AssemblerRegisterZMM, AssemblerRegisterZMM> step)
+            void Each(Action<int, int> step)
             {
                 for (int i = 0; i < group.Length; i++)
-                    step(ZmmRegisters.Zmm(group[i].Register), others[i]);
+                    step(group[i].Register, others[i]);
             }
         }
     }
@@ -205,15 +213,15 @@ internal sealed class RequantizationCode(Assembler c, FormShape form, AssemblerR
     public void LoadPackConstants(int zero, int floor)
     {
         if (AddsBetweenPacks)
-            c.vpbroadcastd(ZmmRegisters.Zmm(zero), Dword(ZeroWordsAt));
+            v.vpbroadcastd(zero, Dword(ZeroWordsAt));
         if (form.Floor)
-            c.vpbroadcastd(ZmmRegisters.Zmm(floor), Dword(FloorAt));
+            v.vpbroadcastd(floor, Dword(FloorAt));
     }
 
     /// <summary>Loads the order in which VPERMD brings the four quads of each of four packed accumulators together.</summary>
-    public void LoadOrder(int order) => c.vmovdqu32(ZmmRegisters.Zmm(order), __zmmword_ptr[pointer + (constants + OrderAt)]);
+    public void LoadOrder(int order) => v.vmovdqu(order, v.Memory(pointer + (constants + (v.Lanes == 16 ? WideOrderAt : NarrowOrderAt))));
 
-    /// <summary>Four vectors of 16 int32 to one of 64 bytes, in the first one's register: int32 to int16 and int16 to 8 bits, both saturating, the zero
+    /// <summary>Four vectors of int32 to one of bytes, in the first one's register: int32 to int16 and int16 to 8 bits, both saturating, the zero
     /// point added in between. Packing works within 128-bit lanes: lane L of the result holds quad L of each of the four.</summary>
     /// <param name="four">Register numbers. The third and fourth may be any that exist where only two count.</param>
     /// <param name="spare">Receives the packed third and fourth.</param>
@@ -222,53 +230,67 @@ internal sealed class RequantizationCode(Assembler c, FormShape form, AssemblerR
     /// <param name="sums">They are sums that <see cref="Add"/> has made, in which the zero point is: only to be saturated.</param>
     public void Pack(ReadOnlySpan<int> four, int spare, int zero, int floor, bool sums = false)
     {
-        AssemblerRegisterZMM low = ZmmRegisters.Zmm(four[0]), high = ZmmRegisters.Zmm(spare);
-        c.vpackssdw(high, ZmmRegisters.Zmm(four[2]), ZmmRegisters.Zmm(four[3]));
-        c.vpackssdw(low, low, ZmmRegisters.Zmm(four[1]));
+        int low = four[0], high = spare;
+        v.vpackssdw(high, four[2], four[3]);
+        v.vpackssdw(low, low, four[1]);
         if (AddsBetweenPacks && !sums)
         {
-            c.vpaddsw(low, low, ZmmRegisters.Zmm(zero));
-            c.vpaddsw(high, high, ZmmRegisters.Zmm(zero));
+            v.vpaddsw(low, low, zero);
+            v.vpaddsw(high, high, zero);
         }
         if (form.Signed)
-            c.vpacksswb(low, low, high);
+            v.vpacksswb(low, low, high);
         else
-            c.vpackuswb(low, low, high);
+            v.vpackuswb(low, low, high);
         if (sums)
             return;
         if (form.Floor && form.Signed)
-            c.vpmaxsb(low, low, ZmmRegisters.Zmm(floor));
+            v.vpmaxsb(low, low, floor);
         else if (form.Floor)
-            c.vpmaxub(low, low, ZmmRegisters.Zmm(floor));
+            v.vpmaxub(low, low, floor);
     }
 
     private AssemblerMemoryOperand Dword(int at) => __dword_ptr[pointer + (constants + at)];
 
-    /// <summary>Where 16 per-channel numbers are.</summary>
+    /// <summary>Where a register's per-channel numbers are.</summary>
     /// <param name="Memory">Always there.</param>
     /// <param name="Register">And in this register, if any.</param>
     internal readonly record struct Parameter(AssemblerMemoryOperand Memory, int? Register = null);
 }
 
-/// <summary>The numbers of a sum by ratios behind a convolution.</summary>
-[StructLayout(LayoutKind.Sequential)]
-internal struct ConvSumNumbers
+/// <summary>The numbers of a sum by ratios behind a convolution, in as many copies as an AVX2 operand in memory needs.</summary>
+[StructLayout(LayoutKind.Explicit)]
+internal unsafe struct ConvSumNumbers
 {
+    public const int Copies = 8;
+
+    public const int LowAt = 0, HighAt = 32, ZeroAt = 64, RatioAt = 96, OtherRatioAt = 128, ConstantAt = 160, DistanceAt = 192;
+
     /// <summary>Limits of the convolution's outputs, before its zero point is added.</summary>
-    public int Low, High;
+    [FieldOffset(LowAt)]
+    public fixed int Low[Copies];
+
+    /// <inheritdoc cref="Low"/>
+    [FieldOffset(HighAt)]
+    public fixed int High[Copies];
 
     /// <summary>What is then added.</summary>
-    public int Zero;
+    [FieldOffset(ZeroAt)]
+    public fixed int Zero[Copies];
 
     /// <summary>Scale of the convolution's outputs over the sum's.</summary>
-    public float Ratio;
+    [FieldOffset(RatioAt)]
+    public fixed float Ratio[Copies];
 
     /// <summary>The same of what is added.</summary>
-    public float OtherRatio;
+    [FieldOffset(OtherRatioAt)]
+    public fixed float OtherRatio[Copies];
 
     /// <summary>All zero points.</summary>
-    public float Constant;
+    [FieldOffset(ConstantAt)]
+    public fixed float Constant[Copies];
 
     /// <summary>Bytes from an output to what is added to it.</summary>
+    [FieldOffset(DistanceAt)]
     public long Distance;
 }

@@ -24,7 +24,7 @@ public unsafe class CallingConventionTests
             foreach (AssemblerRegister64 r in new[] { rax, rcx, rdx, rsi, rdi, r8, r9, r10, r11 })
                 c.xor(r, r);
             for (int i = 0; i < 16; i++)
-                c.vpxor(ZmmRegisters.Xmm(i), ZmmRegisters.Xmm(i), ZmmRegisters.Xmm(i));
+                c.vpxor(VectorRegisters.Xmm(i), VectorRegisters.Xmm(i), VectorRegisters.Xmm(i));
         }, windows: true));
         using ExecutableMemory caller = new(CallAsWindowsDoes());
         byte* block = stackalloc byte[Bytes];
@@ -47,7 +47,7 @@ public unsafe class CallingConventionTests
         c.push(rbx);
         c.mov(rbx, rdi);
         for (int i = 0; i < 10; i++)
-            c.vmovups(ZmmRegisters.Xmm(6 + i), __xmmword_ptr[rbx + (Vectors + i * 16)]);
+            c.vmovups(VectorRegisters.Xmm(6 + i), __xmmword_ptr[rbx + (Vectors + i * 16)]);
         c.mov(rsi, __qword_ptr[rbx + Integers]);
         c.mov(rdi, __qword_ptr[rbx + (Integers + 8)]);
         c.mov(rcx, rbx);
@@ -58,7 +58,7 @@ public unsafe class CallingConventionTests
         c.mov(__qword_ptr[rbx + Integers], rsi);
         c.mov(__qword_ptr[rbx + (Integers + 8)], rdi);
         for (int i = 0; i < 10; i++)
-            c.vmovups(__xmmword_ptr[rbx + (Vectors + i * 16)], ZmmRegisters.Xmm(6 + i));
+            c.vmovups(__xmmword_ptr[rbx + (Vectors + i * 16)], VectorRegisters.Xmm(6 + i));
         c.pop(rbx);
         c.ret();
         using MemoryStream stream = new();

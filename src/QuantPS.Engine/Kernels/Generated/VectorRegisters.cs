@@ -3,7 +3,7 @@ using Iced.Intel;
 namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>Vector registers by number.</summary>
-internal static class ZmmRegisters
+internal static class VectorRegisters
 {
     public const int Count = 32;
 
