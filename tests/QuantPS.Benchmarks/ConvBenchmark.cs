@@ -96,7 +96,7 @@ internal static class ConvBenchmark
             () => { for (int i = 0; i < repeats; i++) kernel.Run(input, s.Batch, [s.Height, s.Width], output); return null; },
             () => { for (int i = 0; i < repeats; i++) first.Run(); return null; },
             () => { for (int i = 0; i < repeats; i++) second.Run(); return null; },
-            () => { VnniPeak.Run(); return null; });
+            () => { MultiplyPeak.Run(); return null; });
         Memory<byte> mine = output;
         if (!last)
         {
@@ -105,7 +105,7 @@ internal static class ConvBenchmark
         }
         double us = t[0] / repeats * 1e6, a = t[1] / repeats * 1e6, b = t[2] / repeats * 1e6;
         (kernel as IDisposable)?.Dispose();
-        return new Row(s.ToString(), threads, kernel.Name, us, a, b, Math.Min(a, b) / us, s.Macs / (us * 1e-6) / (VnniPeak.Macs / t[3] * threads), mine.Span.SequenceEqual(second.Output.Span));
+        return new Row(s.ToString(), threads, kernel.Name, us, a, b, Math.Min(a, b) / us, s.Macs / (us * 1e-6) / (MultiplyPeak.Macs / t[3] * threads), mine.Span.SequenceEqual(second.Output.Span));
     }
 
     private static void Transpose(ReadOnlySpan<byte> planes, Span<byte> pixels, int batch, int channels, int area)

@@ -90,8 +90,8 @@ internal static class LinearBenchmark
             () => { for (int i = 0; i < repeats; i++) kernel.Run(input, rows, output); return null; },
             () => { for (int i = 0; i < repeats; i++) gemm.Run(); return null; },
             () => { for (int i = 0; i < repeats; i++) product.Run(); return null; },
-            () => { VnniPeak.Run(); return null; });
+            () => { MultiplyPeak.Run(); return null; });
         double us = t[0] / repeats * 1e6, a = t[1] / repeats * 1e6, b = t[2] / repeats * 1e6;
-        return new Row($"{rows},{inputs},{outputs}", threads, kernel.Name, us, a, b, Math.Min(a, b) / us, macs / (us * 1e-6) / (VnniPeak.Macs / t[3] * threads), output.Span.SequenceEqual(gemm.Output.Span));
+        return new Row($"{rows},{inputs},{outputs}", threads, kernel.Name, us, a, b, Math.Min(a, b) / us, macs / (us * 1e-6) / (MultiplyPeak.Macs / t[3] * threads), output.Span.SequenceEqual(gemm.Output.Span));
     }
 }

@@ -35,7 +35,7 @@ internal unsafe struct ConvTileCall
 /// one broadcast of four input bytes a pixel, VPDPBUSD on every accumulator. The side with fewer registers is kept, the other one passes by. Scalar equivalent of a lane: sum over k of x[k] * w[k], plus the
 /// start value, in which bias and zero points are folded. There is no remainder in k: packed weights are zero behind the end of a run.
 /// </remarks>
-internal sealed unsafe class ConvTileCode
+internal static unsafe class ConvTileCode
 {
     /// <summary>Accumulators that fit beside two weight registers and two for broadcasts.</summary>
     public const int MostAccumulators = 28;
@@ -49,15 +49,8 @@ internal sealed unsafe class ConvTileCode
     // Quads handled before the loop counter is looked at: long enough to hide it, short enough for the instruction cache.
     private const int Unroll = 8;
 
-    private readonly MachineCode code;
-
-    private ConvTileCode(MachineCode code) => this.code = code;
-
-    /// <summary>The code for a spec.</summary>
-    public static ConvTileCode For(ConvTileSpec spec) => new(MachineCode.For(spec, static (c, s) => new Generator(c, s).Emit()));
-
-    /// <summary>Runs the tiles of a call.</summary>
-    public void Run(ConvTileCall* call) => code.Run(call);
+    /// <summary>The code for a spec, to be run with a <see cref="ConvTileCall"/>.</summary>
+    public static MachineCode For(ConvTileSpec spec) => MachineCode.For(spec, static (c, s) => new Generator(c, s).Emit());
 
     /// <summary>Bytes of the parameters of a pair of blocks: per-channel arrays of 64 bytes a block, then the constants.</summary>
     public static int ParameterBytes(FormShape form) => ConstantsAt(form) + RequantizationCode.ConstantBytes;

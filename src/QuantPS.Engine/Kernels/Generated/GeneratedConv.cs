@@ -1,18 +1,14 @@
-using QuantPS.Engine.Kernels.Selection;
-using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics.Requantization;
 
 namespace QuantPS.Engine.Kernels.Generated;
 
-/// <summary>Convolution by machine code made for its shape: implicit GEMM on channels-last activations, AVX-512 VNNI.</summary>
-/// <remarks>Symmetric weights (zero point 0). Images are copied into a padded buffer first where there is padding, a change of sign, or a run of
-/// bytes that is no multiple of four; else they are read where they are.</remarks>
-internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
+/// <summary>Tiled convolution with AVX-512 VNNI, see <see cref="ConvTileCode"/>.</summary>
+internal sealed unsafe class GeneratedConv : TiledConv
 {
-    private const int MostPixels = ConvTileCode.MostAccumulators / 2;
+    private const int BlockLanes = 16;
 
-    // Of 48 KiB of first-level cache: weights that stay, and the input of a band.
-    private const int StayingBytes = 24 * 1024, BandBytes = 16 * 1024;
+    // Of 48 KiB of first-level cache: weights that stay beside the input of a band.
+    private const int StayingBytes = 24 * 1024;
 
     // Weights that have left the second-level cache when a network comes round to them; on maps of few bands there is little work per weight to hide that.
     private const int StreamedBytes = 192 * 1024, MostPrefetchedBands = 28;
@@ -20,455 +16,86 @@ internal sealed unsafe class GeneratedConv : ConvKernel, IDisposable
     // Above that, a tile of fewer pixels costs more than its hidden end brings.
     private const int MostOverlappedQuads = 32;
 
-    // Of the second-level cache: outputs that are added to what else is needed.
-    private const int SumBytes = 256 * 1024;
-
-    // Enough for parts of equal size; and tiles of small maps that have code of their own each.
-    private const int BandsPerThread = 4, MostOddTiles = 8;
-
-    // Input rows copied at a time: they should stay in the second-level cache until they are used.
-    private const int ChunkBytes = 256 * 1024;
-    private readonly ConvProblem problem;
-    private readonly RequantizationForm form;
-    private readonly FormShape formShape;
-    private readonly int channels, outputs, perGroupOut, blocksPerGroup, runQuads;
-    private readonly (int H, int W)[] runStarts;
-    private readonly int[] start;
     private readonly PackedMemory weightMemory, parameterMemory;
-    private readonly sbyte* weights;
-    private readonly byte* parameters;
     private readonly int parameterStride;
-    private readonly bool copies;
-
-    // A kernel of one pixel without stride or padding: rows and images do not matter, all pixels are one row.
-    private readonly bool pointwise;
-
-    // All weights stay in the first-level cache: better to read the input once.
-    private readonly bool weightsStay;
 
     // Tiles of few products, whose end is worth hiding.
     private readonly bool overlaps;
-    private Shape? shape;
 
     private GeneratedConv(ConvProblem problem)
+        : base(problem, BlockLanes)
     {
-        this.problem = problem;
-        ConvGeometry g = problem.Geometry;
-        form = problem.Requantizer.Form;
-        channels = problem.InputChannels;
-        outputs = problem.OutputChannels;
-        perGroupOut = outputs / g.Groups;
-        blocksPerGroup = (perGroupOut + 15) / 16;
-        // Taps of a kernel row lie side by side in memory when nothing is left out between them.
-        bool rows = g.Groups == 1 && g.Dilation[1] == 1;
-        int runBytes = rows ? g.Kernel[1] * channels : problem.ChannelsPerGroup;
-        runQuads = (runBytes + 3) / 4;
-        runStarts = [.. from kh in Enumerable.Range(0, g.Kernel[0]) from kw in Enumerable.Range(0, rows ? 1 : g.Kernel[1]) select (kh * g.Dilation[0], kw * g.Dilation[1])];
-        weightMemory = new PackedMemory(GroupWeightBytes * g.Groups);
-        copies = problem.InputFlip != 0 || runBytes % 4 != 0 || g.PadBegin.Any(p => p > 0) || g.PadEnd.Any(p => p > 0);
-        pointwise = !copies && g.Kernel.All(k => k == 1) && g.Stride.All(v => v == 1);
-        overlaps = runStarts.Length == 1 && runQuads <= MostOverlappedQuads && blocksPerGroup > 1;
-        weightsStay = weightMemory.Bytes <= StayingBytes;
-        start = AccumulatorStart.Of(problem);
-        weights = Pack(rows, runBytes);
-        formShape = FormShape.Of(form, start, problem.Depth);
-        parameterStride = ConvTileCode.ParameterBytes(formShape);
-        int pairs = Pairs;
-        parameterMemory = new PackedMemory((long)pairs * parameterStride);
-        parameters = parameterMemory.Address;
-        for (int pair = 0; pair < pairs; pair++)
+        overlaps = RunStarts.Length == 1 && RunQuads <= MostOverlappedQuads && ChannelsOf(0, 1).Blocks > 1;
+        weightMemory = new PackedMemory((long)Pairs * PairWeightBytes);
+        parameterStride = ConvTileCode.ParameterBytes(FormShape);
+        parameterMemory = new PackedMemory((long)Pairs * parameterStride);
+        for (int pair = 0; pair < Pairs; pair++)
         {
+            PackPair(pair, new Span<sbyte>(weightMemory.Address + (long)pair * PairWeightBytes, PairWeightBytes));
             // Lanes behind a group's last channel get the next group's numbers; they are never stored.
-            ConvTileCode.WriteParameters(form, formShape, start, Channels(pair, 1).First, parameters + (long)pair * parameterStride);
+            ConvTileCode.WriteParameters(Form, FormShape, Start, ChannelsOf(pair, 1).First, parameterMemory.Address + (long)pair * parameterStride);
         }
     }
 
-    public override string Name => "generated-conv-nhwc-14x32-avx512vnni";
+    public override string Name => $"generated-conv-nhwc-14x32-{Isa}";
 
     /// <inheritdoc/>
-    public override KernelLayout Layout => KernelLayout.ChannelsLast;
+    public override string Isa => "avx512vnni";
 
-    private int Pairs => PairsPerGroup * problem.Geometry.Groups;
+    /// <inheritdoc/>
+    protected override int MostPixels => ConvTileCode.MostAccumulators / 2;
 
-    private int PairsPerGroup => (blocksPerGroup + 1) / 2;
+    /// <inheritdoc/>
+    protected override bool WeightsStay => weightMemory.Bytes <= StayingBytes;
 
     /// <summary>The kernel, or null for what it is not made for: other than two dimensions, asymmetric weights, groups of fewer than four channels.</summary>
-    public static GeneratedConv? TryCreate(ConvProblem problem) =>
-        problem.Geometry.SpatialRank == 2 && Array.TrueForAll(problem.WeightZeroPoints, z => z == 0) && (problem.Geometry.Groups == 1 || problem.ChannelsPerGroup >= 4)
-        && RequantizationCode.Takes(problem.Requantizer.Form)
-            ? new GeneratedConv(problem)
-            : null;
-
-    public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output) => Run(input, batch, inputSpatial[0], inputSpatial[1], output);
+    public static TiledConv? TryCreate(ConvProblem problem) => Takes(problem) ? new GeneratedConv(problem) : null;
 
     /// <inheritdoc/>
-    public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output, in ConvResidual residual) =>
-        Run(input, batch, inputSpatial[0], inputSpatial[1], output, residual);
+    protected override int MostPixelsOfRow(int outWidth) => overlaps && outWidth >= 2 * ConvTileCode.MostOverlapped ? ConvTileCode.MostOverlapped : MostPixels;
 
     /// <inheritdoc/>
-    public override bool AddsInPlace(in BinaryRule rule) => SumOf(rule) is not null;
+    protected override int PairsAtOnce(int pixels) => ConvTileCode.BlocksFor(pixels) / 2;
 
-    /// <inheritdoc cref="Run(ReadOnlyMemory{byte}, int, int[], Memory{byte})"/>
-    public void Run(ReadOnlyMemory<byte> input, int batch, int height, int width, Memory<byte> output, ConvResidual? residual = null)
-    {
-        if (batch == 0)
-            return;
-        if (residual is { } given && given.Other.Length != output.Length)
-            throw new ArgumentException($"{given.Other.Length} bytes to add to {output.Length}.");
-        Shape s = ShapeFor(batch, height, width);
-        using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin(), other = residual?.Other.Pin() ?? default;
-        int units = s.Images * s.Bands.Length;
-        // A unit is a band of one image. Threads get units, each with all channels: two that wrote neighbouring channels of a pixel would fight
-        // for its cache line. Only where there are fewer units than threads, the pairs of channel blocks are shared out.
-        int pairsAtOnce = units >= KernelThreads.Count ? Pairs : 1;
-        byte* sums = (byte*)y.Pointer, terms = (byte*)other.Pointer;
-        if (residual is { Rule: var rule } && SumOf(rule) is { } sum)
-        {
-            ConvSumNumbers numbers = RequantizationCode.SumNumbers(form, rule);
-            numbers.Distance = terms - sums;
-            KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, pairsAtOnce, null, default, false, sum, &numbers));
-        }
-        else
-        {
-            // A part has whole pixels only where it has all channels; else the sums come afterwards.
-            bool adds = residual is not null && pairsAtOnce == Pairs;
-            KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, pairsAtOnce,
-                adds ? terms : null, adds ? residual!.Value.Rule : default, adds && KernelSelector.UsesVectors));
-            if (residual is { } late && !adds)
-                BinaryKernel.Run(output, late.Other, output, late.Rule);
-        }
-        // Finalizers free weights and parameters, and the code that reads them holds no reference to this object.
-        GC.KeepAlive(this);
-    }
-
-    /// <summary>The sum that the code can make itself.</summary>
-    private SumShape? SumOf(in BinaryRule rule) =>
-        rule.IsByRatios && rule.SignedX == formShape.Signed ? new SumShape(rule.FirstIsInner, formShape.Signed) : null;
-
-    /// <summary>other is null where no sums are made band by band, sum where the code makes none.</summary>
-    private readonly struct Work(GeneratedConv conv, Shape shape, byte* input, byte* output, int pairsAtOnce, byte* other, BinaryRule rule, bool vectors,
-        SumShape? sum = null, ConvSumNumbers* numbers = null) : IKernelWork
-    {
-        /// <summary>Jobs [from, to): unit by unit, and of a unit pair by pair (or all at once).</summary>
-        public void Run(int from, int to)
-        {
-            if (pairsAtOnce == conv.Pairs)
-            {
-                for (int unit = from, end; unit < to; unit = end)
-                {
-                    end = other is null ? to : Math.Min(Math.Min(to, unit + shape.BandsToAdd), (unit / shape.Bands.Length + 1) * shape.Bands.Length);
-                    conv.RunUnits(shape, input, output, unit, end, 0, conv.Pairs, sum, numbers);
-                    if (other is not null)
-                        Add(unit, end);
-                }
-                return;
-            }
-            for (int job = from, end; job < to; job = end)
-            {
-                int unit = job / conv.Pairs;
-                end = Math.Min(to, (unit + 1) * conv.Pairs);
-                conv.RunUnits(shape, input, output, unit, unit + 1, job - unit * conv.Pairs, end - unit * conv.Pairs, sum, numbers);
-            }
-        }
-
-        /// <summary>Units of one image: their bands lie one behind the other in the output.</summary>
-        private void Add(int from, int to)
-        {
-            int bands = shape.Bands.Length, image = from / bands;
-            long start = image * shape.OutputBytes + conv.Start(shape, from % bands), end = image * shape.OutputBytes + conv.Start(shape, to - image * bands);
-            Span<byte> sums = new(output + start, (int)(end - start));
-            BinaryKernel.Run(sums, new ReadOnlySpan<byte>(other + start, sums.Length), sums, rule, vectors);
-        }
-    }
-
-    private void RunUnits(Shape s, byte* input, byte* output, int from, int to, int firstPair, int lastPair, SumShape? sum, ConvSumNumbers* numbers)
-    {
-        int bands = s.Bands.Length;
-        for (int unit = from, end; unit < to; unit = end)
-        {
-            // Units of one image, as many as the chunk holds when they are copied.
-            int n = unit / bands, first = unit % bands;
-            end = unit + Math.Min(Math.Min(to - unit, bands - first), s.BandsAtOnce);
-            byte* image = input + n * s.InputBytes, result = output + n * s.OutputBytes;
-            ReadOnlySpan<Band> chunk = s.Bands.AsSpan(first, end - unit);
-            if (copies)
-                image = CopyRows(s, image, chunk);
-            if (weightsStay)
-            {
-                foreach (Band band in chunk)
-                    RunBand(s, band, image, result, firstPair, lastPair, sum, numbers);
-            }
-            else
-            {
-                // Pair after pair of channel blocks, so that the weights of one stay in the cache.
-                int atOnce = chunk[0].Tile.PairsAtOnce;
-                for (int pair = firstPair; pair < lastPair; pair += atOnce)
-                    foreach (Band band in chunk)
-                        RunBand(s, band, image, result, pair, Math.Min(pair + atOnce, lastPair), sum, numbers);
-            }
-        }
-    }
-
-    /// <summary>A band, channel blocks of the pairs [from, to).</summary>
-    private void RunBand(Shape s, Band band, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers)
+    /// <inheritdoc/>
+    protected override void RunBand(Shape s, Band band, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers)
     {
         for (int pair = from, count; pair < to; pair += count)
         {
-            int group = pair / PairsPerGroup, inGroup = pair % PairsPerGroup;
-            count = Math.Min(Math.Min(band.Tile.PairsAtOnce, to - pair), PairsPerGroup - inGroup);
-            (int first, int blocks, int last) = Channels(pair, count);
+            int group = pair / PairsPerGroup;
+            count = Math.Min(Math.Min(PairsAtOnce(band.Tile.Offsets.Length), to - pair), PairsPerGroup - pair % PairsPerGroup);
+            (int first, int blocks, int last) = ChannelsOf(pair, count);
             ConvTileCall call;
-            call.Input = image + (long)band.Row * problem.Geometry.Stride[0] * s.Pitch + (long)band.Column * problem.Geometry.Stride[1] * channels + group * problem.ChannelsPerGroup;
-            call.Weights = weights + (long)group * GroupWeightBytes + (long)inGroup * PairWeightBytes;
-            call.Output = output + ((long)band.Row * s.OutWidth + band.Column) * outputs + first;
-            call.Parameters = parameters + (long)pair * parameterStride;
+            call.Input = InputOf(s, band, image, group);
+            call.Weights = (sbyte*)weightMemory.Address + (long)pair * PairWeightBytes;
+            call.Output = OutputOf(s, band, output, first);
+            call.Parameters = parameterMemory.Address + (long)pair * parameterStride;
             call.Tiles = band.Tiles;
             call.Sum = numbers;
             Code(s, band.Tile, blocks, last, sum).Run(&call);
         }
     }
 
-    /// <summary>Where a band begins in an image's output; the image's end behind the last.</summary>
-    private long Start(Shape s, int band) => band == s.Bands.Length ? s.OutputBytes : ((long)s.Bands[band].Row * s.OutWidth + s.Bands[band].Column) * outputs;
-
-    private ConvTileCode Code(Shape s, Tile tile, int blocks, int last, SumShape? sum)
-    {
-        ref ConvTileCode? known = ref tile.CodesFor(sum)[(blocks - 1) * 17 + last];
-        return known ??= Generate(s, tile, blocks, last, sum);
-    }
-
-    private ConvTileCode Generate(Shape s, Tile tile, int blocks, int last, SumShape? sum) => ConvTileCode.For(new ConvTileSpec
+    /// <inheritdoc/>
+    protected override MachineCode Generate(Shape s, Tile tile, int blocks, int last, SumShape? sum) => ConvTileCode.For(new ConvTileSpec
     {
         Pixels = new PixelOffsets(tile.Offsets),
         ChannelBlocks = blocks,
         PairWeightStep = PairWeightBytes,
         PrefetchStep = weightMemory.Bytes >= StreamedBytes && s.Bands.Length <= MostPrefetchedBands ? (blocks + 1) / 2 * PairWeightBytes : 0,
         LastBlockChannels = last,
-        Runs = new PixelOffsets([.. runStarts.Select(r => r.H * s.Pitch + r.W * channels)]),
-        RunQuads = runQuads,
+        Runs = new PixelOffsets(s.RunOffsets),
+        RunQuads = RunQuads,
         InputStep = tile.InputStep,
-        OutputPixelStep = outputs,
-        Form = formShape,
+        OutputPixelStep = Outputs,
+        Form = FormShape,
         Sum = sum,
         Overlaps = overlaps && blocks == 2 && tile.Offsets.Length is >= ConvTileCode.LeastOverlapped and <= ConvTileCode.MostOverlapped,
     });
 
-    /// <summary>First output channel, number of blocks and channels of the last block of so many pairs of blocks of a group.</summary>
-    private (int First, int Blocks, int Last) Channels(int pair, int count)
-    {
-        int group = pair / PairsPerGroup, block = pair % PairsPerGroup * 2, blocks = Math.Min(2 * count, blocksPerGroup - block);
-        int inGroup = Math.Min(perGroupOut - block * 16, blocks * 16);
-        return (group * perGroupOut + block * 16, blocks, inGroup - (blocks - 1) * 16);
-    }
-
-    private int PairWeightBytes => checked(2 * 64 * runQuads * runStarts.Length);
-
-    private long GroupWeightBytes => (long)PairsPerGroup * PairWeightBytes;
-
-    /// <summary>[group][pair][run][quad][block][channel][4], zero behind the ends.</summary>
-    private sbyte* Pack(bool rows, int runBytes)
-    {
-        ConvGeometry g = problem.Geometry;
-        var packed = (sbyte*)weightMemory.Address;
-        ReadOnlySpan<sbyte> w = problem.Weight.Span;
-        int kh = g.Kernel[0], kw = g.Kernel[1], perGroup = problem.ChannelsPerGroup;
-        for (int pair = 0; pair < PairsPerGroup * g.Groups; pair++)
-        {
-            (int first, int blocks, int last) = Channels(pair, 1);
-            sbyte* to = packed + (pair / PairsPerGroup) * GroupWeightBytes + (long)(pair % PairsPerGroup) * PairWeightBytes;
-            for (int run = 0; run < runStarts.Length; run++)
-            {
-                for (int k = 0; k < runBytes; k++)
-                {
-                    int tapH = rows ? run : run / kw, tapW = rows ? k / perGroup : run % kw, channel = k % perGroup;
-                    for (int c = 0; c < (blocks - 1) * 16 + last; c++)
-                    {
-                        long at = ((((long)run * runQuads + k / 4) * 2 + c / 16) * 16 + c % 16) * 4 + k % 4;
-                        to[at] = w[((first + c) * perGroup + channel) * kh * kw + tapH * kw + tapW];
-                    }
-                }
-            }
-        }
-        return packed;
-    }
-
-    /// <summary>The rows that bands see, with padding, in this thread's working memory. Returns where the padded image's first row would be.</summary>
-    private byte* CopyRows(Shape s, byte* image, ReadOnlySpan<Band> bands)
-    {
-        ConvGeometry g = problem.Geometry;
-        int first = bands[0].Row * g.Stride[0], end = Math.Min(s.Height, (bands[^1].LastRow * g.Stride[0]) + g.Dilation[0] * (g.Kernel[0] - 1) + 1);
-        int rowBytes = s.InWidth * channels, left = g.PadBegin[1] * channels;
-        byte* copy = Scratch.Get((long)(end - first) * s.Pitch + 64);
-        byte zero = (byte)problem.InputZeroPoint, flip = problem.InputFlip;
-        for (int row = first; row < end; row++)
-        {
-            int h = row - g.PadBegin[0];
-            Span<byte> target = new(copy + (long)(row - first) * s.Pitch, s.Pitch);
-            if ((uint)h >= (uint)s.InHeight)
-            {
-                target.Fill(zero);
-                continue;
-            }
-            ReadOnlySpan<byte> source = new(image + (long)h * rowBytes, rowBytes);
-            target[..left].Fill(zero);
-            SignFlip.Copy(source, flip, target.Slice(left, rowBytes));
-            target[(left + rowBytes)..].Fill(zero);
-        }
-        return copy - (long)first * s.Pitch;
-    }
-
-    private Shape ShapeFor(int batch, int height, int width)
-    {
-        Shape? known = shape;
-        int threads = KernelThreads.Count;
-        if (known is null || known.Batch != batch || known.InHeight != height || known.InWidth != width || known.Threads != threads)
-            shape = known = new Shape(this, batch, height, width, threads);
-        return known;
-    }
-
-    public void Dispose()
+    public override void Dispose()
     {
         weightMemory.Dispose();
         parameterMemory.Dispose();
-    }
-
-    /// <summary>A tile's pixels, and the code for it per kind of channel block.</summary>
-    private sealed class Tile(int[] offsets, int inputStep)
-    {
-        public int[] Offsets { get; } = offsets;
-
-        public int InputStep { get; } = inputStep;
-
-        /// <summary>Pairs of channel blocks that go with so many pixels.</summary>
-        public int PairsAtOnce { get; } = ConvTileCode.BlocksFor(offsets.Length) / 2;
-
-        private readonly ConvTileCode?[] codes = new ConvTileCode?[8 * 17];
-
-        // Of the sum that was asked for last: a layer of a network has one at most.
-        private SumCodes? sums;
-
-        public ConvTileCode?[] CodesFor(SumShape? sum)
-        {
-            if (sum is not { } shape)
-                return codes;
-            SumCodes? known = sums;
-            if (known is null || known.Shape != shape)
-                sums = known = new SumCodes(shape, new ConvTileCode?[codes.Length]);
-            return known.Codes;
-        }
-
-        private sealed record SumCodes(SumShape Shape, ConvTileCode?[] Codes);
-    }
-
-    /// <summary>Equal tiles one behind the other, from an output row and column on.</summary>
-    private readonly record struct Band(int Row, int LastRow, int Column, Tile Tile, int Tiles);
-
-    /// <summary>How batches of one size are cut into tiles.</summary>
-    private sealed class Shape
-    {
-        public Shape(GeneratedConv conv, int batch, int height, int width, int threads)
-        {
-            ConvGeometry g = conv.problem.Geometry;
-            (Batch, InHeight, InWidth, Images, Threads) = (batch, height, width, batch, threads);
-            int[] outSize = g.OutputSize([height, width]);
-            int outHeight = outSize[0];
-            OutWidth = outSize[1];
-            if (conv.pointwise)
-                (Images, height, width, outHeight, OutWidth) = (1, 1, batch * height * width, 1, batch * height * width);
-            Height = height + g.PadBegin[0] + g.PadEnd[0];
-            Pitch = (width + g.PadBegin[1] + g.PadEnd[1]) * conv.channels;
-            InputBytes = (long)height * width * conv.channels;
-            OutputBytes = (long)outHeight * OutWidth * conv.outputs;
-            int step = g.Stride[1] * conv.channels, rowStep = g.Stride[0] * Pitch;
-            var bands = new List<Band>();
-            if (OutWidth >= MostPixels)
-            {
-                int mostPixels = conv.overlaps && OutWidth >= 2 * ConvTileCode.MostOverlapped ? ConvTileCode.MostOverlapped : MostPixels;
-                // A row in tiles as equal as can be: 20 pixels are 10 and 10, not 14 and 6.
-                int tiles = (OutWidth + mostPixels - 1) / mostPixels, least = OutWidth / tiles, more = OutWidth % tiles;
-                // Bands of a few tiles, as equal as can be, and several for each thread, so that threads get equal parts.
-                int atOnce = Math.Max(1, BandBytes / (mostPixels * step)), all = outHeight * Images * tiles;
-                int perRow = Math.Min(tiles, Math.Max((tiles + atOnce - 1) / atOnce, (BandsPerThread * threads * tiles + all - 1) / all));
-                Tile big = Row(least + 1), small = Row(least);
-                for (int y = 0; y < outHeight; y++)
-                {
-                    for (int i = 0; i < perRow; i++)
-                    {
-                        int first = i * tiles / perRow, end = (i + 1) * tiles / perRow, bigEnd = Math.Clamp(more, first, end);
-                        if (bigEnd > first)
-                            bands.Add(new Band(y, y, first * (least + 1), big, bigEnd - first));
-                        if (end > bigEnd)
-                            bands.Add(new Band(y, y, more + bigEnd * least, small, end - bigEnd));
-                    }
-                }
-            }
-            else if ((outHeight * OutWidth + MostPixels - 1) / MostPixels is int few and <= MostOddTiles)
-            {
-                // A small map: tiles of equal size, wherever its rows end, each with offsets of its own.
-                int area = outHeight * OutWidth;
-                for (int t = 0; t < few; t++)
-                {
-                    int first = t * area / few, end = (t + 1) * area / few, origin = Offset(first);
-                    bands.Add(new Band(first / OutWidth, (end - 1) / OutWidth, first % OutWidth, new Tile([.. Enumerable.Range(first, end - first).Select(p => Offset(p) - origin)], 0), 1));
-                }
-            }
-            else
-            {
-                // Several whole rows a tile.
-                int rows = Math.Max(1, MostPixels / OutWidth), tiles = (outHeight + rows - 1) / rows, least = outHeight / tiles, more = outHeight % tiles;
-                Tile big = Rows(least + 1), small = Rows(least);
-                for (int t = 0, row = 0; t < tiles; t++)
-                {
-                    Tile tile = t < more ? big : small;
-                    int count = t < more ? least + 1 : least;
-                    bands.Add(new Band(row, row + count - 1, 0, tile, 1));
-                    row += count;
-                }
-            }
-            Bands = [.. bands];
-            BandsToAdd = Math.Max(1, (int)(Bands.Length * (long)SumBytes / Math.Max(1, OutputBytes)));
-            BandsAtOnce = conv.copies ? Math.Max(1, (int)(Bands.Length * (long)ChunkBytes / ((long)Height * Pitch))) : Bands.Length;
-
-            int Offset(int pixel) => pixel / OutWidth * rowStep + pixel % OutWidth * step;
-
-            Tile Row(int pixels) => new([.. Enumerable.Range(0, pixels).Select(p => p * step)], pixels * step);
-
-            Tile Rows(int rows) => new([.. from r in Enumerable.Range(0, rows) from p in Enumerable.Range(0, OutWidth) select r * rowStep + p * step], rows * rowStep);
-        }
-
-        public int Batch { get; }
-
-        /// <summary>Threads that the bands are to keep busy.</summary>
-        public int Threads { get; }
-
-        public int InHeight { get; }
-
-        public int InWidth { get; }
-
-        /// <summary>The batch; or one, where all pixels of it are one row.</summary>
-        public int Images { get; }
-
-        /// <summary>Bytes of an image as it is given.</summary>
-        public long InputBytes { get; }
-
-        /// <summary>Bytes of an image's output.</summary>
-        public long OutputBytes { get; }
-
-        /// <summary>Pixels of an output row.</summary>
-        public int OutWidth { get; }
-
-        /// <summary>Rows with padding.</summary>
-        public int Height { get; }
-
-        /// <summary>Bytes of a row with padding.</summary>
-        public int Pitch { get; }
-
-        public Band[] Bands { get; }
-
-        /// <summary>Bands after which their outputs are added to a residual.</summary>
-        public int BandsToAdd { get; }
-
-        /// <summary>Bands whose rows are copied in one go.</summary>
-        public int BandsAtOnce { get; }
     }
 }

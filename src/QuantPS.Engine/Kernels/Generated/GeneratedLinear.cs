@@ -5,16 +5,18 @@ namespace QuantPS.Engine.Kernels.Generated;
 /// <summary>Linear layers by machine code: the convolution of one pixel, with the rows as pixels.</summary>
 internal sealed class GeneratedLinear : LinearKernel, IDisposable
 {
-    private readonly GeneratedConv conv;
+    private readonly TiledConv conv;
 
-    private GeneratedLinear(GeneratedConv conv) => this.conv = conv;
+    private GeneratedLinear(TiledConv conv) => this.conv = conv;
 
-    public override string Name => "generated-linear-avx512vnni";
+    public override string Name => $"generated-linear-{conv.Isa}";
 
-    /// <summary>The kernel, or null where <see cref="GeneratedConv"/> has none.</summary>
-    public static LinearKernel? TryCreate(LinearProblem problem)
+    /// <summary>The kernel, or null where there is none for the convolution.</summary>
+    /// <param name="problem">The layer.</param>
+    /// <param name="tryCreate">Makes the convolution of an instruction set, or null.</param>
+    public static LinearKernel? TryCreate(LinearProblem problem, Func<ConvProblem, TiledConv?> tryCreate)
     {
-        GeneratedConv? conv = GeneratedConv.TryCreate(new ConvProblem
+        TiledConv? conv = tryCreate(new ConvProblem
         {
             Weight = problem.Weight,
             WeightZeroPoints = problem.WeightZeroPoints,

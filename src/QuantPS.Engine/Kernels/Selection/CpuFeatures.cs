@@ -10,7 +10,8 @@ namespace QuantPS.Engine.Kernels.Selection;
 /// <param name="Avx2">256-bit integers.</param>
 /// <param name="Vector128">Any 128-bit vectors (SSE2, Arm64 NEON).</param>
 /// <param name="ArmDp">SDOT of Arm64: four signed 8-bit products added to an int32.</param>
-public readonly record struct CpuFeatures(bool Avx512Vnni, bool AvxVnni, bool Avx2, bool Vector128, bool ArmDp = false)
+/// <param name="Avx2Code">AVX2 and FMA in a 64-bit process: machine code assembled at run time may use them.</param>
+public readonly record struct CpuFeatures(bool Avx512Vnni, bool AvxVnni, bool Avx2, bool Vector128, bool ArmDp = false, bool Avx2Code = false)
 {
     /// <summary>The CPU that this process runs on.</summary>
     public static CpuFeatures Current { get; } = new(
@@ -18,7 +19,8 @@ public readonly record struct CpuFeatures(bool Avx512Vnni, bool AvxVnni, bool Av
         System.Runtime.Intrinsics.X86.AvxVnni.IsSupported,
         System.Runtime.Intrinsics.X86.Avx2.IsSupported,
         System.Runtime.Intrinsics.Vector128.IsHardwareAccelerated,
-        Dp.IsSupported);
+        Dp.IsSupported,
+        X86Base.X64.IsSupported && System.Runtime.Intrinsics.X86.Avx2.IsSupported && Fma.IsSupported);
 
     /// <summary>CPUID leaf 7, ECX bit 11; and .NET's own word for it that AVX-512 (F, BW, VL) is there, enabled by the system, and not switched off.</summary>
     private static bool HasAvx512Vnni() =>

@@ -16,6 +16,7 @@ public static class KernelSelector
     [
         (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedConv.TryCreate),
         (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedDepthwise.TryCreate),
+        (KernelTier.Generated, cpu => cpu.Avx2Code, GeneratedConv256.TryCreate),
         (KernelTier.Vector, cpu => cpu.Vector128, VectorDepthwise.TryCreate),
         (KernelTier.Vector, cpu => cpu.AvxVnni, VectorConv<AvxVnniDotProduct>.TryCreate),
         (KernelTier.Vector, cpu => cpu.Avx2, VectorConv<Avx2DotProduct>.TryCreate),
@@ -26,7 +27,8 @@ public static class KernelSelector
 
     internal static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<LinearProblem, LinearKernel?> Make)[] LinearLadder =
     [
-        (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedLinear.TryCreate),
+        (KernelTier.Generated, cpu => cpu.Avx512Vnni, p => GeneratedLinear.TryCreate(p, GeneratedConv.TryCreate)),
+        (KernelTier.Generated, cpu => cpu.Avx2Code, p => GeneratedLinear.TryCreate(p, GeneratedConv256.TryCreate)),
         (KernelTier.Vector, cpu => cpu.AvxVnni, p => new VectorLinear<AvxVnniDotProduct>(p)),
         (KernelTier.Vector, cpu => cpu.Avx2, p => new VectorLinear<Avx2DotProduct>(p)),
         (KernelTier.Vector, cpu => cpu.ArmDp, p => new VectorLinear<ArmDotProduct>(p)),

@@ -1,0 +1,469 @@
+using QuantPS.Engine.Kernels.Selection;
+using QuantPS.Engine.Layers;
+using QuantPS.Engine.Numerics.Requantization;
+
+namespace QuantPS.Engine.Kernels.Generated;
+
+/// <summary>Convolution in tiles of a few output pixels times a pair of blocks of output channels, by machine code made for its shape: implicit GEMM on
+/// channels-last activations. What does not depend on the instruction set: how images are cut into tiles and shared out among threads.</summary>
+/// <remarks>Two dimensions, symmetric weights (zero point 0). Images are copied into a padded buffer first where there is padding, a change of sign, or a run of
+/// bytes that is no multiple of four; else they are read where they are.</remarks>
+internal abstract unsafe class TiledConv : ConvKernel, IDisposable
+{
+    // Of the first-level cache: the input of a band.
+    private const int BandBytes = 16 * 1024;
+
+    // Of the second-level cache: outputs that are added to what else is needed.
+    private const int SumBytes = 256 * 1024;
+
+    // Enough for parts of equal size; and tiles of small maps that have code of their own each.
+    private const int BandsPerThread = 4, MostOddTiles = 8;
+
+    // Input rows copied at a time: they should stay in the second-level cache until they are used.
+    private const int ChunkBytes = 256 * 1024;
+
+    private readonly int blockLanes, blocksPerGroup;
+    private readonly bool rows;
+
+    // A run of bytes is no multiple of four, or its image wants padding or another sign.
+    private readonly bool copies;
+
+    // A kernel of one pixel without stride or padding: rows and images do not matter, all pixels are one row.
+    private readonly bool pointwise;
+
+    private Shape? shape;
+
+    /// <param name="problem">One that <see cref="Takes"/> takes.</param>
+    /// <param name="blockLanes">Output channels of a block: int32 lanes of a register.</param>
+    protected TiledConv(ConvProblem problem, int blockLanes)
+    {
+        Problem = problem;
+        this.blockLanes = blockLanes;
+        ConvGeometry g = problem.Geometry;
+        Form = problem.Requantizer.Form;
+        Channels = problem.InputChannels;
+        Outputs = problem.OutputChannels;
+        blocksPerGroup = (Outputs / g.Groups + blockLanes - 1) / blockLanes;
+        PairsPerGroup = (blocksPerGroup + 1) / 2;
+        Pairs = PairsPerGroup * g.Groups;
+        // Taps of a kernel row lie side by side in memory when nothing is left out between them.
+        rows = g.Groups == 1 && g.Dilation[1] == 1;
+        RunBytes = rows ? g.Kernel[1] * Channels : problem.ChannelsPerGroup;
+        RunQuads = (RunBytes + 3) / 4;
+        RunStarts = [.. from kh in Enumerable.Range(0, g.Kernel[0]) from kw in Enumerable.Range(0, rows ? 1 : g.Kernel[1]) select (kh * g.Dilation[0], kw * g.Dilation[1])];
+        copies = problem.InputFlip != 0 || RunBytes % 4 != 0 || g.PadBegin.Any(p => p > 0) || g.PadEnd.Any(p => p > 0);
+        pointwise = !copies && g.Kernel.All(k => k == 1) && g.Stride.All(v => v == 1);
+        Start = AccumulatorStart.Of(problem);
+        FormShape = FormShape.Of(Form, Start, problem.Depth);
+    }
+
+    /// <inheritdoc/>
+    public override KernelLayout Layout => KernelLayout.ChannelsLast;
+
+    /// <summary>The instruction set in a kernel's name.</summary>
+    public abstract string Isa { get; }
+
+    protected ConvProblem Problem { get; }
+
+    protected RequantizationForm Form { get; }
+
+    protected FormShape FormShape { get; }
+
+    /// <summary>Start value of each output channel's accumulators.</summary>
+    protected int[] Start { get; }
+
+    /// <summary>Input channels.</summary>
+    protected int Channels { get; }
+
+    /// <summary>Output channels.</summary>
+    protected int Outputs { get; }
+
+    protected int PairsPerGroup { get; }
+
+    /// <summary>Pairs of blocks of output channels, of all groups.</summary>
+    protected int Pairs { get; }
+
+    /// <summary>Bytes of a window that lie side by side in memory: a kernel row, or a tap where taps do not touch.</summary>
+    protected int RunBytes { get; }
+
+    /// <summary>Groups of four bytes in a run.</summary>
+    protected int RunQuads { get; }
+
+    /// <summary>Where each run starts in the window, in rows and columns.</summary>
+    protected (int H, int W)[] RunStarts { get; }
+
+    /// <summary>Pixels of a tile at most.</summary>
+    protected abstract int MostPixels { get; }
+
+    /// <summary>The weights of all pairs stay in the first-level cache: better to read the input once.</summary>
+    protected abstract bool WeightsStay { get; }
+
+    /// <summary>Whether a tiled kernel takes a problem: two dimensions, symmetric weights, groups of four channels and more, a formula that code has.</summary>
+    protected static bool Takes(ConvProblem problem) =>
+        problem.Geometry.SpatialRank == 2 && Array.TrueForAll(problem.WeightZeroPoints, z => z == 0) && (problem.Geometry.Groups == 1 || problem.ChannelsPerGroup >= 4)
+        && RequantizationCode.Takes(problem.Requantizer.Form);
+
+    /// <summary>Pixels of a tile at most where output rows are cut into tiles.</summary>
+    protected virtual int MostPixelsOfRow(int outWidth) => MostPixels;
+
+    /// <summary>Pairs of channel blocks that go with so many pixels.</summary>
+    protected virtual int PairsAtOnce(int pixels) => 1;
+
+    /// <summary>What a kernel keeps for images of one size; none by default.</summary>
+    protected virtual PackedMemory? Prepare(Shape s) => null;
+
+    /// <summary>A band, channel blocks of the pairs [from, to). Sum and numbers are null where the code is to make no sums.</summary>
+    protected abstract void RunBand(Shape s, Band band, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers);
+
+    /// <summary>The code of one tile. Sum and numbers are null where it is to make no sums.</summary>
+    /// <param name="s">The image size.</param>
+    /// <param name="tile">Its pixels.</param>
+    /// <param name="blocks">Blocks of output channels.</param>
+    /// <param name="last">Channels of the last one.</param>
+    /// <param name="sum">Which sum the outputs go into, if any.</param>
+    protected abstract MachineCode Generate(Shape s, Tile tile, int blocks, int last, SumShape? sum);
+
+    public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output) => Run(input, batch, inputSpatial[0], inputSpatial[1], output);
+
+    /// <inheritdoc/>
+    public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output, in ConvResidual residual) =>
+        Run(input, batch, inputSpatial[0], inputSpatial[1], output, residual);
+
+    /// <inheritdoc/>
+    public override bool AddsInPlace(in BinaryRule rule) => SumOf(rule) is not null;
+
+    /// <inheritdoc cref="Run(ReadOnlyMemory{byte}, int, int[], Memory{byte})"/>
+    public void Run(ReadOnlyMemory<byte> input, int batch, int height, int width, Memory<byte> output, ConvResidual? residual = null)
+    {
+        if (batch == 0)
+            return;
+        if (residual is { } given && given.Other.Length != output.Length)
+            throw new ArgumentException($"{given.Other.Length} bytes to add to {output.Length}.");
+        Shape s = ShapeFor(batch, height, width);
+        using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin(), other = residual?.Other.Pin() ?? default;
+        int units = s.Images * s.Bands.Length;
+        // A unit is a band of one image. Threads get units, each with all channels: two that wrote neighbouring channels of a pixel would fight
+        // for its cache line. Only where there are fewer units than threads, the pairs of channel blocks are shared out.
+        int pairsAtOnce = units >= KernelThreads.Count ? Pairs : 1;
+        byte* sums = (byte*)y.Pointer, terms = (byte*)other.Pointer;
+        if (residual is { Rule: var rule } && SumOf(rule) is { } sum)
+        {
+            ConvSumNumbers numbers = RequantizationCode.SumNumbers(Form, rule);
+            numbers.Distance = terms - sums;
+            KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, pairsAtOnce, null, default, false, sum, &numbers));
+        }
+        else
+        {
+            // A part has whole pixels only where it has all channels; else the sums come afterwards.
+            bool adds = residual is not null && pairsAtOnce == Pairs;
+            KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, pairsAtOnce,
+                adds ? terms : null, adds ? residual!.Value.Rule : default, adds && KernelSelector.UsesVectors));
+            if (residual is { } late && !adds)
+                BinaryKernel.Run(output, late.Other, output, late.Rule);
+        }
+        // Finalizers free weights, parameters and what is kept for the shape, and the code that reads them holds no reference to these objects.
+        GC.KeepAlive(this);
+        GC.KeepAlive(s);
+    }
+
+    /// <summary>The sum that the code can make itself.</summary>
+    private SumShape? SumOf(in BinaryRule rule) =>
+        rule.IsByRatios && rule.SignedX == FormShape.Signed ? new SumShape(rule.FirstIsInner, FormShape.Signed) : null;
+
+    /// <summary>other is null where no sums are made band by band, sum where the code makes none.</summary>
+    private readonly struct Work(TiledConv conv, Shape shape, byte* input, byte* output, int pairsAtOnce, byte* other, BinaryRule rule, bool vectors,
+        SumShape? sum = null, ConvSumNumbers* numbers = null) : IKernelWork
+    {
+        /// <summary>Jobs [from, to): unit by unit, and of a unit pair by pair (or all at once).</summary>
+        public void Run(int from, int to)
+        {
+            if (pairsAtOnce == conv.Pairs)
+            {
+                for (int unit = from, end; unit < to; unit = end)
+                {
+                    end = other is null ? to : Math.Min(Math.Min(to, unit + shape.BandsToAdd), (unit / shape.Bands.Length + 1) * shape.Bands.Length);
+                    conv.RunUnits(shape, input, output, unit, end, 0, conv.Pairs, sum, numbers);
+                    if (other is not null)
+                        Add(unit, end);
+                }
+                return;
+            }
+            for (int job = from, end; job < to; job = end)
+            {
+                int unit = job / conv.Pairs;
+                end = Math.Min(to, (unit + 1) * conv.Pairs);
+                conv.RunUnits(shape, input, output, unit, unit + 1, job - unit * conv.Pairs, end - unit * conv.Pairs, sum, numbers);
+            }
+        }
+
+        /// <summary>Units of one image: their bands lie one behind the other in the output.</summary>
+        private void Add(int from, int to)
+        {
+            int bands = shape.Bands.Length, image = from / bands;
+            long start = image * shape.OutputBytes + conv.StartOf(shape, from % bands), end = image * shape.OutputBytes + conv.StartOf(shape, to - image * bands);
+            Span<byte> sums = new(output + start, (int)(end - start));
+            BinaryKernel.Run(sums, new ReadOnlySpan<byte>(other + start, sums.Length), sums, rule, vectors);
+        }
+    }
+
+    private void RunUnits(Shape s, byte* input, byte* output, int from, int to, int firstPair, int lastPair, SumShape? sum, ConvSumNumbers* numbers)
+    {
+        int bands = s.Bands.Length;
+        for (int unit = from, end; unit < to; unit = end)
+        {
+            // Units of one image, as many as the chunk holds when they are copied.
+            int n = unit / bands, first = unit % bands;
+            end = unit + Math.Min(Math.Min(to - unit, bands - first), s.BandsAtOnce);
+            byte* image = input + n * s.InputBytes, result = output + n * s.OutputBytes;
+            ReadOnlySpan<Band> chunk = s.Bands.AsSpan(first, end - unit);
+            if (copies)
+                image = CopyRows(s, image, chunk);
+            if (WeightsStay)
+            {
+                foreach (Band band in chunk)
+                    RunBand(s, band, image, result, firstPair, lastPair, sum, numbers);
+            }
+            else
+            {
+                // Pair after pair of channel blocks, so that the weights of one stay in the cache.
+                int atOnce = PairsAtOnce(chunk[0].Tile.Offsets.Length);
+                for (int pair = firstPair; pair < lastPair; pair += atOnce)
+                    foreach (Band band in chunk)
+                        RunBand(s, band, image, result, pair, Math.Min(pair + atOnce, lastPair), sum, numbers);
+            }
+        }
+    }
+
+    /// <summary>A band's first window of a group.</summary>
+    protected byte* InputOf(Shape s, Band band, byte* image, int group) =>
+        image + (long)band.Row * Problem.Geometry.Stride[0] * s.Pitch + (long)band.Column * Problem.Geometry.Stride[1] * Channels + group * Problem.ChannelsPerGroup;
+
+    /// <summary>A band's first output from a channel on.</summary>
+    protected byte* OutputOf(Shape s, Band band, byte* output, int channel) => output + ((long)band.Row * s.OutWidth + band.Column) * Outputs + channel;
+
+    /// <summary>Where a band begins in an image's output; the image's end behind the last.</summary>
+    private long StartOf(Shape s, int band) => band == s.Bands.Length ? s.OutputBytes : ((long)s.Bands[band].Row * s.OutWidth + s.Bands[band].Column) * Outputs;
+
+    /// <summary>The code of a tile for so many blocks, of which the last has so many channels: made when it is first asked for.</summary>
+    protected MachineCode Code(Shape s, Tile tile, int blocks, int last, SumShape? sum)
+    {
+        ref MachineCode? known = ref tile.CodesFor(sum)[(blocks - 1) * 17 + last];
+        return known ??= Generate(s, tile, blocks, last, sum);
+    }
+
+    /// <summary>First output channel, number of blocks and channels of the last block of so many pairs of blocks of a group.</summary>
+    protected (int First, int Blocks, int Last) ChannelsOf(int pair, int count)
+    {
+        int outputs = Outputs / Problem.Geometry.Groups, group = pair / PairsPerGroup, block = pair % PairsPerGroup * 2, blocks = Math.Min(2 * count, blocksPerGroup - block);
+        int inGroup = Math.Min(outputs - block * blockLanes, blocks * blockLanes);
+        return (group * outputs + block * blockLanes, blocks, inGroup - (blocks - 1) * blockLanes);
+    }
+
+    /// <summary>The weights of a pair of blocks: [run][quad][block][channel][4], zero behind the ends.</summary>
+    protected void PackPair(int pair, Span<sbyte> to)
+    {
+        ConvGeometry g = Problem.Geometry;
+        ReadOnlySpan<sbyte> w = Problem.Weight.Span;
+        int kh = g.Kernel[0], kw = g.Kernel[1], perGroup = Problem.ChannelsPerGroup;
+        (int first, int blocks, int last) = ChannelsOf(pair, 1);
+        for (int run = 0; run < RunStarts.Length; run++)
+        {
+            for (int k = 0; k < RunBytes; k++)
+            {
+                int tapH = rows ? run : run / kw, tapW = rows ? k / perGroup : run % kw, channel = k % perGroup;
+                for (int c = 0; c < (blocks - 1) * blockLanes + last; c++)
+                {
+                    int at = (((run * RunQuads + k / 4) * 2 + c / blockLanes) * blockLanes + c % blockLanes) * 4 + k % 4;
+                    to[at] = w[((first + c) * perGroup + channel) * kh * kw + tapH * kw + tapW];
+                }
+            }
+        }
+    }
+
+    /// <summary>Bytes of <see cref="PackPair"/>.</summary>
+    protected int PairWeightBytes => checked(2 * 4 * blockLanes * RunQuads * RunStarts.Length);
+
+    /// <summary>The rows that bands see, with padding, in this thread's working memory. Returns where the padded image's first row would be.</summary>
+    private byte* CopyRows(Shape s, byte* image, ReadOnlySpan<Band> bands)
+    {
+        ConvGeometry g = Problem.Geometry;
+        int first = bands[0].Row * g.Stride[0], end = Math.Min(s.Height, (bands[^1].LastRow * g.Stride[0]) + g.Dilation[0] * (g.Kernel[0] - 1) + 1);
+        int rowBytes = s.InWidth * Channels, left = g.PadBegin[1] * Channels;
+        byte* copy = Scratch.Get((long)(end - first) * s.Pitch + 64);
+        byte zero = (byte)Problem.InputZeroPoint, flip = Problem.InputFlip;
+        for (int row = first; row < end; row++)
+        {
+            int h = row - g.PadBegin[0];
+            Span<byte> target = new(copy + (long)(row - first) * s.Pitch, s.Pitch);
+            if ((uint)h >= (uint)s.InHeight)
+            {
+                target.Fill(zero);
+                continue;
+            }
+            ReadOnlySpan<byte> source = new(image + (long)h * rowBytes, rowBytes);
+            target[..left].Fill(zero);
+            SignFlip.Copy(source, flip, target.Slice(left, rowBytes));
+            target[(left + rowBytes)..].Fill(zero);
+        }
+        return copy - (long)first * s.Pitch;
+    }
+
+    private Shape ShapeFor(int batch, int height, int width)
+    {
+        Shape? known = shape;
+        int threads = KernelThreads.Count;
+        if (known is null || known.Batch != batch || known.InHeight != height || known.InWidth != width || known.Threads != threads)
+            shape = known = new Shape(this, batch, height, width, threads);
+        return known;
+    }
+
+    public abstract void Dispose();
+
+    /// <summary>A tile's pixels, and the code for it per kind of channel block.</summary>
+    protected sealed class Tile(int[] offsets, int inputStep)
+    {
+        public int[] Offsets { get; } = offsets;
+
+        public int InputStep { get; } = inputStep;
+
+        private const int MostBlocks = 8;
+
+        private readonly MachineCode?[] codes = new MachineCode?[8 * 17];
+
+        // Of the sum that was asked for last: a layer of a network has one at most.
+        private SumCodes? sums;
+
+        public MachineCode?[] CodesFor(SumShape? sum)
+        {
+            if (sum is not { } shape)
+                return codes;
+            SumCodes? known = sums;
+            if (known is null || known.Shape != shape)
+                sums = known = new SumCodes(shape, new MachineCode?[codes.Length]);
+            return known.Codes;
+        }
+
+        private sealed record SumCodes(SumShape Shape, MachineCode?[] Codes);
+    }
+
+    /// <summary>Equal tiles one behind the other, from an output row and column on.</summary>
+    protected readonly record struct Band(int Row, int LastRow, int Column, Tile Tile, int Tiles);
+
+    /// <summary>How batches of one size are cut into tiles.</summary>
+    protected sealed class Shape
+    {
+        public Shape(TiledConv conv, int batch, int height, int width, int threads)
+        {
+            ConvGeometry g = conv.Problem.Geometry;
+            (Batch, InHeight, InWidth, Images, Threads) = (batch, height, width, batch, threads);
+            int[] outSize = g.OutputSize([height, width]);
+            int outHeight = outSize[0];
+            OutWidth = outSize[1];
+            if (conv.pointwise)
+                (Images, height, width, outHeight, OutWidth) = (1, 1, batch * height * width, 1, batch * height * width);
+            Height = height + g.PadBegin[0] + g.PadEnd[0];
+            Pitch = (width + g.PadBegin[1] + g.PadEnd[1]) * conv.Channels;
+            InputBytes = (long)height * width * conv.Channels;
+            OutputBytes = (long)outHeight * OutWidth * conv.Outputs;
+            int step = g.Stride[1] * conv.Channels, rowStep = g.Stride[0] * Pitch;
+            int most = conv.MostPixels;
+            var bands = new List<Band>();
+            if (OutWidth >= most)
+            {
+                int mostPixels = conv.MostPixelsOfRow(OutWidth);
+                // A row in tiles as equal as can be: 20 pixels are 10 and 10, not 14 and 6.
+                int tiles = (OutWidth + mostPixels - 1) / mostPixels, least = OutWidth / tiles, more = OutWidth % tiles;
+                // Bands of a few tiles, as equal as can be, and several for each thread, so that threads get equal parts.
+                int atOnce = Math.Max(1, BandBytes / (mostPixels * step)), all = outHeight * Images * tiles;
+                int perRow = Math.Min(tiles, Math.Max((tiles + atOnce - 1) / atOnce, (BandsPerThread * threads * tiles + all - 1) / all));
+                Tile big = Row(least + 1), small = Row(least);
+                for (int y = 0; y < outHeight; y++)
+                {
+                    for (int i = 0; i < perRow; i++)
+                    {
+                        int first = i * tiles / perRow, end = (i + 1) * tiles / perRow, bigEnd = Math.Clamp(more, first, end);
+                        if (bigEnd > first)
+                            bands.Add(new Band(y, y, first * (least + 1), big, bigEnd - first));
+                        if (end > bigEnd)
+                            bands.Add(new Band(y, y, more + bigEnd * least, small, end - bigEnd));
+                    }
+                }
+            }
+            else if ((outHeight * OutWidth + most - 1) / most is int few and <= MostOddTiles)
+            {
+                // A small map: tiles of equal size, wherever its rows end, each with offsets of its own.
+                int area = outHeight * OutWidth;
+                for (int t = 0; t < few; t++)
+                {
+                    int first = t * area / few, end = (t + 1) * area / few, origin = Offset(first);
+                    bands.Add(new Band(first / OutWidth, (end - 1) / OutWidth, first % OutWidth, new Tile([.. Enumerable.Range(first, end - first).Select(p => Offset(p) - origin)], 0), 1));
+                }
+            }
+            else
+            {
+                // Several whole rows a tile.
+                int rows = Math.Max(1, most / OutWidth), tiles = (outHeight + rows - 1) / rows, least = outHeight / tiles, more = outHeight % tiles;
+                Tile big = Rows(least + 1), small = Rows(least);
+                for (int t = 0, row = 0; t < tiles; t++)
+                {
+                    Tile tile = t < more ? big : small;
+                    int count = t < more ? least + 1 : least;
+                    bands.Add(new Band(row, row + count - 1, 0, tile, 1));
+                    row += count;
+                }
+            }
+            Bands = [.. bands];
+            BandsToAdd = Math.Max(1, (int)(Bands.Length * (long)SumBytes / Math.Max(1, OutputBytes)));
+            BandsAtOnce = conv.copies ? Math.Max(1, (int)(Bands.Length * (long)ChunkBytes / ((long)Height * Pitch))) : Bands.Length;
+            RunOffsets = [.. conv.RunStarts.Select(r => r.H * Pitch + r.W * conv.Channels)];
+            Prepared = conv.Prepare(this);
+
+            int Offset(int pixel) => pixel / OutWidth * rowStep + pixel % OutWidth * step;
+
+            Tile Row(int pixels) => new([.. Enumerable.Range(0, pixels).Select(p => p * step)], pixels * step);
+
+            Tile Rows(int rows) => new([.. from r in Enumerable.Range(0, rows) from p in Enumerable.Range(0, OutWidth) select r * rowStep + p * step], rows * rowStep);
+        }
+
+        public int Batch { get; }
+
+        /// <summary>Threads that the bands are to keep busy.</summary>
+        public int Threads { get; }
+
+        public int InHeight { get; }
+
+        public int InWidth { get; }
+
+        /// <summary>The batch; or one, where all pixels of it are one row.</summary>
+        public int Images { get; }
+
+        /// <summary>Bytes of an image as it is given.</summary>
+        public long InputBytes { get; }
+
+        /// <summary>Bytes of an image's output.</summary>
+        public long OutputBytes { get; }
+
+        /// <summary>Pixels of an output row.</summary>
+        public int OutWidth { get; }
+
+        /// <summary>Rows with padding.</summary>
+        public int Height { get; }
+
+        /// <summary>Bytes of a row with padding.</summary>
+        public int Pitch { get; }
+
+        public Band[] Bands { get; }
+
+        /// <summary>Bands after which their outputs are added to a residual.</summary>
+        public int BandsToAdd { get; }
+
+        /// <summary>Bands whose rows are copied in one go.</summary>
+        public int BandsAtOnce { get; }
+
+        /// <summary>Where each run starts, in bytes from the window's start.</summary>
+        public int[] RunOffsets { get; }
+
+        /// <summary>What the kernel keeps for images of this size.</summary>
+        public PackedMemory? Prepared { get; }
+    }
+}
