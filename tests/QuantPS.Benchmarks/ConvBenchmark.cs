@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using QuantPS.Benchmarks.Measuring;
+using QuantPS.Benchmarks.Networks;
 using QuantPS.Benchmarks.Peers;
 using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Kernels.Selection;
@@ -48,8 +49,7 @@ internal static class ConvBenchmark
     {
         var random = new Random(7);
         int depth = s.Channels / s.Groups * s.Kernel * s.Kernel;
-        var weight = new sbyte[s.Outputs * depth];
-        random.NextBytes((byte[])(Array)weight);
+        sbyte[] weight = QuantizedWeights.Normal(random, s.Outputs, depth);
         float[] weightScales = [.. Enumerable.Range(0, s.Outputs).Select(_ => 0.002f + random.NextSingle() * 0.01f)];
         float[] bias = [.. Enumerable.Range(0, s.Outputs).Select(_ => (random.NextSingle() - 0.5f) * 4)];
         const float inputScale = 0.02f;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using QuantPS.Benchmarks.Measuring;
+using QuantPS.Benchmarks.Networks;
 using QuantPS.Benchmarks.Peers;
 using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Kernels.Selection;
@@ -51,8 +52,7 @@ internal static class LinearBenchmark
     private static Row Measure(int rows, int inputs, int outputs, int threads)
     {
         var random = new Random(7);
-        var weight = new sbyte[outputs * inputs];
-        random.NextBytes((byte[])(Array)weight);
+        sbyte[] weight = QuantizedWeights.Normal(random, outputs, inputs);
         float[] weightScales = [.. Enumerable.Range(0, outputs).Select(_ => 0.002f + random.NextSingle() * 0.01f)];
         const float inputScale = 0.02f;
         const byte inputZero = 113, outputZero = 120;

@@ -28,8 +28,7 @@ internal static unsafe class MultiplyPeak
         : ConvTileCode256.For(new ConvTileSpec256
         {
             Pixels = Pixels(ConvTileCode256.MostPixels),
-            ChannelBlocks = 2,
-            LastBlockChannels = 8,
+            Channels = ConvTileCode256.Lanes,
             InputStep = 0,
             OutputPixelStep = 0,
             Form = Form,
@@ -40,7 +39,7 @@ internal static unsafe class MultiplyPeak
     private static readonly AlignedBuffer<int> Offsets = new(Quads);
 
     /// <summary>Of one <see cref="Run"/>.</summary>
-    public static double Macs => (Wide ? (double)WideTiles * WidePixels * 32 : (double)NarrowTiles * ConvTileCode256.MostPixels * 16) * Quads * 4;
+    public static double Macs => (Wide ? (double)WideTiles * WidePixels * 32 : (double)NarrowTiles * ConvTileCode256.MostPixels * ConvTileCode256.Lanes) * Quads * 4;
 
     public static void Run()
     {
@@ -54,7 +53,8 @@ internal static unsafe class MultiplyPeak
                 Code.Run(&call);
                 return;
             }
-            ConvTileCall256 narrow = new() { Input = x, Weights = w, Offsets = offsets, Singles = Quads, Output = y, Parameters = p, Tiles = NarrowTiles };
+            ConvTileCall256 narrow = new() { Input = x, Weights = w, Offsets = offsets, Output = y, Parameters = p, Tiles = NarrowTiles };
+            (narrow.Ends[0], narrow.Ends[1], narrow.Ends[2]) = ((long)w, (long)w, (long)(w + Quads * 4 * ConvTileCode256.Lanes));
             Code.Run(&narrow);
         }
     }

@@ -1,17 +1,14 @@
 namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>All that the code of a convolution tile with AVX2 depends on; how many products there are and where they lie is said in tables. Equal specs share code.</summary>
-/// <remarks>A tile is up to <see cref="ConvTileCode256.MostPixels"/> output pixels times one or two blocks of 8 output channels.</remarks>
+/// <remarks>A tile is up to <see cref="ConvTileCode256.MostPixels"/> output pixels times 8 output channels.</remarks>
 internal sealed record ConvTileSpec256
 {
     /// <summary>Where each pixel's window starts, in bytes from the first one's.</summary>
     public required PixelOffsets Pixels { get; init; }
 
-    /// <summary>Blocks of 8 output channels, 1 or 2.</summary>
-    public required int ChannelBlocks { get; init; }
-
-    /// <summary>Output channels in the last block, 1 to 8.</summary>
-    public required int LastBlockChannels { get; init; }
+    /// <summary>Output channels, 1 to 8.</summary>
+    public required int Channels { get; init; }
 
     /// <summary>Bytes from a tile's input to the next one's.</summary>
     public required int InputStep { get; init; }

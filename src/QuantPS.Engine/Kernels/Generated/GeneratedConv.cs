@@ -23,17 +23,17 @@ internal sealed unsafe class GeneratedConv : TiledConv
     private readonly bool overlaps;
 
     private GeneratedConv(ConvProblem problem)
-        : base(problem, BlockLanes)
+        : base(problem, BlockLanes, panelBlocks: 2)
     {
         overlaps = RunStarts.Length == 1 && RunQuads <= MostOverlappedQuads && ChannelsOf(0, 1).Blocks > 1;
-        weightMemory = new PackedMemory((long)Pairs * PairWeightBytes);
+        weightMemory = new PackedMemory((long)Panels * PanelWeightBytes);
         parameterStride = ConvTileCode.ParameterBytes(FormShape);
-        parameterMemory = new PackedMemory((long)Pairs * parameterStride);
-        for (int pair = 0; pair < Pairs; pair++)
+        parameterMemory = new PackedMemory((long)Panels * parameterStride);
+        for (int panel = 0; panel < Panels; panel++)
         {
-            PackPair(pair, new Span<sbyte>(weightMemory.Address + (long)pair * PairWeightBytes, PairWeightBytes));
+            PackPanel(panel, new Span<sbyte>(weightMemory.Address + (long)panel * PanelWeightBytes, PanelWeightBytes));
             // Lanes behind a group's last channel get the next group's numbers; they are never stored.
-            ConvTileCode.WriteParameters(Form, FormShape, Start, ChannelsOf(pair, 1).First, parameterMemory.Address + (long)pair * parameterStride);
+            ConvTileCode.WriteParameters(Form, FormShape, Start, ChannelsOf(panel, 1).First, parameterMemory.Address + (long)panel * parameterStride);
         }
     }
 
@@ -55,21 +55,21 @@ internal sealed unsafe class GeneratedConv : TiledConv
     protected override int MostPixelsOfRow(int outWidth) => overlaps && outWidth >= 2 * ConvTileCode.MostOverlapped ? ConvTileCode.MostOverlapped : MostPixels;
 
     /// <inheritdoc/>
-    protected override int PairsAtOnce(int pixels) => ConvTileCode.BlocksFor(pixels) / 2;
+    protected override int PanelsAtOnce(int pixels) => ConvTileCode.BlocksFor(pixels) / 2;
 
     /// <inheritdoc/>
     protected override void RunBand(Shape s, Band band, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers)
     {
-        for (int pair = from, count; pair < to; pair += count)
+        for (int panel = from, count; panel < to; panel += count)
         {
-            int group = pair / PairsPerGroup;
-            count = Math.Min(Math.Min(PairsAtOnce(band.Tile.Offsets.Length), to - pair), PairsPerGroup - pair % PairsPerGroup);
-            (int first, int blocks, int last) = ChannelsOf(pair, count);
+            int group = panel / PanelsPerGroup;
+            count = Math.Min(Math.Min(PanelsAtOnce(band.Tile.Offsets.Length), to - panel), PanelsPerGroup - panel % PanelsPerGroup);
+            (int first, int blocks, int last) = ChannelsOf(panel, count);
             ConvTileCall call;
             call.Input = InputOf(s, band, image, group);
-            call.Weights = (sbyte*)weightMemory.Address + (long)pair * PairWeightBytes;
+            call.Weights = (sbyte*)weightMemory.Address + (long)panel * PanelWeightBytes;
             call.Output = OutputOf(s, band, output, first);
-            call.Parameters = parameterMemory.Address + (long)pair * parameterStride;
+            call.Parameters = parameterMemory.Address + (long)panel * parameterStride;
             call.Tiles = band.Tiles;
             call.Sum = numbers;
             Code(s, band.Tile, blocks, last, sum).Run(&call);
@@ -81,8 +81,8 @@ internal sealed unsafe class GeneratedConv : TiledConv
     {
         Pixels = new PixelOffsets(tile.Offsets),
         ChannelBlocks = blocks,
-        PairWeightStep = PairWeightBytes,
-        PrefetchStep = weightMemory.Bytes >= StreamedBytes && s.Bands.Length <= MostPrefetchedBands ? (blocks + 1) / 2 * PairWeightBytes : 0,
+        PairWeightStep = PanelWeightBytes,
+        PrefetchStep = weightMemory.Bytes >= StreamedBytes && s.Bands.Length <= MostPrefetchedBands ? (blocks + 1) / 2 * PanelWeightBytes : 0,
         LastBlockChannels = last,
         Runs = new PixelOffsets(s.RunOffsets),
         RunQuads = RunQuads,

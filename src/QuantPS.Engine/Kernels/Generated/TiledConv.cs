@@ -4,7 +4,7 @@ using QuantPS.Engine.Numerics.Requantization;
 
 namespace QuantPS.Engine.Kernels.Generated;
 
-/// <summary>Convolution in tiles of a few output pixels times a pair of blocks of output channels, by machine code made for its shape: implicit GEMM on
+/// <summary>Convolution in tiles, by machine code made for its shape: implicit GEMM on
 /// channels-last activations. What does not depend on the instruction set: how images are cut into tiles and shared out among threads.</summary>
 /// <remarks>Two dimensions, symmetric weights (zero point 0). Images are copied into a padded buffer first where there is padding, a change of sign, or a run of
 /// bytes that is no multiple of four; else they are read where they are.</remarks>
@@ -22,7 +22,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     // Input rows copied at a time: they should stay in the second-level cache until they are used.
     private const int ChunkBytes = 256 * 1024;
 
-    private readonly int blockLanes, blocksPerGroup;
+    private readonly int blockLanes, panelBlocks, blocksPerGroup;
     private readonly bool rows;
 
     // A run of bytes is no multiple of four, or its image wants padding or another sign.
@@ -35,17 +35,19 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
 
     /// <param name="problem">One that <see cref="Takes"/> takes.</param>
     /// <param name="blockLanes">Output channels of a block: int32 lanes of a register.</param>
-    protected TiledConv(ConvProblem problem, int blockLanes)
+    /// <param name="panelBlocks">Blocks whose weights lie together.</param>
+    protected TiledConv(ConvProblem problem, int blockLanes, int panelBlocks)
     {
         Problem = problem;
         this.blockLanes = blockLanes;
+        this.panelBlocks = panelBlocks;
         ConvGeometry g = problem.Geometry;
         Form = problem.Requantizer.Form;
         Channels = problem.InputChannels;
         Outputs = problem.OutputChannels;
         blocksPerGroup = (Outputs / g.Groups + blockLanes - 1) / blockLanes;
-        PairsPerGroup = (blocksPerGroup + 1) / 2;
-        Pairs = PairsPerGroup * g.Groups;
+        PanelsPerGroup = (blocksPerGroup + panelBlocks - 1) / panelBlocks;
+        Panels = PanelsPerGroup * g.Groups;
         // Taps of a kernel row lie side by side in memory when nothing is left out between them.
         rows = g.Groups == 1 && g.Dilation[1] == 1;
         RunBytes = rows ? g.Kernel[1] * Channels : problem.ChannelsPerGroup;
@@ -78,10 +80,10 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     /// <summary>Output channels.</summary>
     protected int Outputs { get; }
 
-    protected int PairsPerGroup { get; }
+    protected int PanelsPerGroup { get; }
 
-    /// <summary>Pairs of blocks of output channels, of all groups.</summary>
-    protected int Pairs { get; }
+    /// <summary>Panels of output channels, of all groups.</summary>
+    protected int Panels { get; }
 
     /// <summary>Bytes of a window that lie side by side in memory: a kernel row, or a tap where taps do not touch.</summary>
     protected int RunBytes { get; }
@@ -95,7 +97,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     /// <summary>Pixels of a tile at most.</summary>
     protected abstract int MostPixels { get; }
 
-    /// <summary>The weights of all pairs stay in the first-level cache: better to read the input once.</summary>
+    /// <summary>The weights of all panels stay in the first-level cache: better to read the input once.</summary>
     protected abstract bool WeightsStay { get; }
 
     /// <summary>Whether a tiled kernel takes a problem: two dimensions, symmetric weights, groups of four channels and more, a formula that code has.</summary>
@@ -106,13 +108,16 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     /// <summary>Pixels of a tile at most where output rows are cut into tiles.</summary>
     protected virtual int MostPixelsOfRow(int outWidth) => MostPixels;
 
-    /// <summary>Pairs of channel blocks that go with so many pixels.</summary>
-    protected virtual int PairsAtOnce(int pixels) => 1;
+    /// <summary>Panels that go with so many pixels.</summary>
+    protected virtual int PanelsAtOnce(int pixels) => 1;
+
+    /// <summary>Bytes of input and output, at most, that all panels are made of before there are others.</summary>
+    protected virtual long MostChunkBytes => long.MaxValue;
 
     /// <summary>What a kernel keeps for images of one size; none by default.</summary>
     protected virtual PackedMemory? Prepare(Shape s) => null;
 
-    /// <summary>A band, channel blocks of the pairs [from, to). Sum and numbers are null where the code is to make no sums.</summary>
+    /// <summary>A band, output channels of the panels [from, to). Sum and numbers are null where the code is to make no sums.</summary>
     protected abstract void RunBand(Shape s, Band band, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers);
 
     /// <summary>The code of one tile. Sum and numbers are null where it is to make no sums.</summary>
@@ -143,20 +148,20 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin(), other = residual?.Other.Pin() ?? default;
         int units = s.Images * s.Bands.Length;
         // A unit is a band of one image. Threads get units, each with all channels: two that wrote neighbouring channels of a pixel would fight
-        // for its cache line. Only where there are fewer units than threads, the pairs of channel blocks are shared out.
-        int pairsAtOnce = units >= KernelThreads.Count ? Pairs : 1;
+        // for its cache line. Only where there are fewer units than threads, the panels are shared out.
+        int panelsAtOnce = units >= KernelThreads.Count ? Panels : 1;
         byte* sums = (byte*)y.Pointer, terms = (byte*)other.Pointer;
         if (residual is { Rule: var rule } && SumOf(rule) is { } sum)
         {
             ConvSumNumbers numbers = RequantizationCode.SumNumbers(Form, rule);
             numbers.Distance = terms - sums;
-            KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, pairsAtOnce, null, default, false, sum, &numbers));
+            KernelThreads.Split(units * (Panels / panelsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, panelsAtOnce, null, default, false, sum, &numbers));
         }
         else
         {
             // A part has whole pixels only where it has all channels; else the sums come afterwards.
-            bool adds = residual is not null && pairsAtOnce == Pairs;
-            KernelThreads.Split(units * (Pairs / pairsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, pairsAtOnce,
+            bool adds = residual is not null && panelsAtOnce == Panels;
+            KernelThreads.Split(units * (Panels / panelsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, panelsAtOnce,
                 adds ? terms : null, adds ? residual!.Value.Rule : default, adds && KernelSelector.UsesVectors));
             if (residual is { } late && !adds)
                 BinaryKernel.Run(output, late.Other, output, late.Rule);
@@ -171,18 +176,18 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         rule.IsByRatios && rule.SignedX == FormShape.Signed ? new SumShape(rule.FirstIsInner, FormShape.Signed) : null;
 
     /// <summary>other is null where no sums are made band by band, sum where the code makes none.</summary>
-    private readonly struct Work(TiledConv conv, Shape shape, byte* input, byte* output, int pairsAtOnce, byte* other, BinaryRule rule, bool vectors,
+    private readonly struct Work(TiledConv conv, Shape shape, byte* input, byte* output, int panelsAtOnce, byte* other, BinaryRule rule, bool vectors,
         SumShape? sum = null, ConvSumNumbers* numbers = null) : IKernelWork
     {
-        /// <summary>Jobs [from, to): unit by unit, and of a unit pair by pair (or all at once).</summary>
+        /// <summary>Jobs [from, to): unit by unit, and of a unit panel by panel (or all at once).</summary>
         public void Run(int from, int to)
         {
-            if (pairsAtOnce == conv.Pairs)
+            if (panelsAtOnce == conv.Panels)
             {
                 for (int unit = from, end; unit < to; unit = end)
                 {
                     end = other is null ? to : Math.Min(Math.Min(to, unit + shape.BandsToAdd), (unit / shape.Bands.Length + 1) * shape.Bands.Length);
-                    conv.RunUnits(shape, input, output, unit, end, 0, conv.Pairs, sum, numbers);
+                    conv.RunUnits(shape, input, output, unit, end, 0, conv.Panels, sum, numbers);
                     if (other is not null)
                         Add(unit, end);
                 }
@@ -190,9 +195,9 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
             }
             for (int job = from, end; job < to; job = end)
             {
-                int unit = job / conv.Pairs;
-                end = Math.Min(to, (unit + 1) * conv.Pairs);
-                conv.RunUnits(shape, input, output, unit, unit + 1, job - unit * conv.Pairs, end - unit * conv.Pairs, sum, numbers);
+                int unit = job / conv.Panels;
+                end = Math.Min(to, (unit + 1) * conv.Panels);
+                conv.RunUnits(shape, input, output, unit, unit + 1, job - unit * conv.Panels, end - unit * conv.Panels, sum, numbers);
             }
         }
 
@@ -206,7 +211,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         }
     }
 
-    private void RunUnits(Shape s, byte* input, byte* output, int from, int to, int firstPair, int lastPair, SumShape? sum, ConvSumNumbers* numbers)
+    private void RunUnits(Shape s, byte* input, byte* output, int from, int to, int firstPanel, int lastPanel, SumShape? sum, ConvSumNumbers* numbers)
     {
         int bands = s.Bands.Length;
         for (int unit = from, end; unit < to; unit = end)
@@ -221,15 +226,15 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
             if (WeightsStay)
             {
                 foreach (Band band in chunk)
-                    RunBand(s, band, image, result, firstPair, lastPair, sum, numbers);
+                    RunBand(s, band, image, result, firstPanel, lastPanel, sum, numbers);
             }
             else
             {
-                // Pair after pair of channel blocks, so that the weights of one stay in the cache.
-                int atOnce = PairsAtOnce(chunk[0].Tile.Offsets.Length);
-                for (int pair = firstPair; pair < lastPair; pair += atOnce)
+                // Panel after panel, so that the weights of one stay in the cache.
+                int atOnce = PanelsAtOnce(chunk[0].Tile.Offsets.Length);
+                for (int panel = firstPanel; panel < lastPanel; panel += atOnce)
                     foreach (Band band in chunk)
-                        RunBand(s, band, image, result, pair, Math.Min(pair + atOnce, lastPair), sum, numbers);
+                        RunBand(s, band, image, result, panel, Math.Min(panel + atOnce, lastPanel), sum, numbers);
             }
         }
     }
@@ -251,21 +256,21 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         return known ??= Generate(s, tile, blocks, last, sum);
     }
 
-    /// <summary>First output channel, number of blocks and channels of the last block of so many pairs of blocks of a group.</summary>
-    protected (int First, int Blocks, int Last) ChannelsOf(int pair, int count)
+    /// <summary>First output channel, number of blocks and channels of the last block of so many panels of a group.</summary>
+    protected (int First, int Blocks, int Last) ChannelsOf(int panel, int count)
     {
-        int outputs = Outputs / Problem.Geometry.Groups, group = pair / PairsPerGroup, block = pair % PairsPerGroup * 2, blocks = Math.Min(2 * count, blocksPerGroup - block);
+        int outputs = Outputs / Problem.Geometry.Groups, group = panel / PanelsPerGroup, block = panel % PanelsPerGroup * panelBlocks, blocks = Math.Min(panelBlocks * count, blocksPerGroup - block);
         int inGroup = Math.Min(outputs - block * blockLanes, blocks * blockLanes);
         return (group * outputs + block * blockLanes, blocks, inGroup - (blocks - 1) * blockLanes);
     }
 
-    /// <summary>The weights of a pair of blocks: [run][quad][block][channel][4], zero behind the ends.</summary>
-    protected void PackPair(int pair, Span<sbyte> to)
+    /// <summary>The weights of a panel: [run][quad][block][channel][4], zero behind the ends.</summary>
+    protected void PackPanel(int panel, Span<sbyte> to)
     {
         ConvGeometry g = Problem.Geometry;
         ReadOnlySpan<sbyte> w = Problem.Weight.Span;
         int kh = g.Kernel[0], kw = g.Kernel[1], perGroup = Problem.ChannelsPerGroup;
-        (int first, int blocks, int last) = ChannelsOf(pair, 1);
+        (int first, int blocks, int last) = ChannelsOf(panel, 1);
         for (int run = 0; run < RunStarts.Length; run++)
         {
             for (int k = 0; k < RunBytes; k++)
@@ -273,15 +278,15 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
                 int tapH = rows ? run : run / kw, tapW = rows ? k / perGroup : run % kw, channel = k % perGroup;
                 for (int c = 0; c < (blocks - 1) * blockLanes + last; c++)
                 {
-                    int at = (((run * RunQuads + k / 4) * 2 + c / blockLanes) * blockLanes + c % blockLanes) * 4 + k % 4;
+                    int at = (((run * RunQuads + k / 4) * panelBlocks + c / blockLanes) * blockLanes + c % blockLanes) * 4 + k % 4;
                     to[at] = w[((first + c) * perGroup + channel) * kh * kw + tapH * kw + tapW];
                 }
             }
         }
     }
 
-    /// <summary>Bytes of <see cref="PackPair"/>.</summary>
-    protected int PairWeightBytes => checked(2 * 4 * blockLanes * RunQuads * RunStarts.Length);
+    /// <summary>Bytes of <see cref="PackPanel"/>.</summary>
+    protected int PanelWeightBytes => checked(panelBlocks * 4 * blockLanes * RunQuads * RunStarts.Length);
 
     /// <summary>The rows that bands see, with padding, in this thread's working memory. Returns where the padded image's first row would be.</summary>
     private byte* CopyRows(Shape s, byte* image, ReadOnlySpan<Band> bands)
@@ -415,6 +420,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
             Bands = [.. bands];
             BandsToAdd = Math.Max(1, (int)(Bands.Length * (long)SumBytes / Math.Max(1, OutputBytes)));
             BandsAtOnce = conv.copies ? Math.Max(1, (int)(Bands.Length * (long)ChunkBytes / ((long)Height * Pitch))) : Bands.Length;
+            BandsAtOnce = (int)Math.Clamp((double)Bands.Length * conv.MostChunkBytes / (InputBytes + OutputBytes), 1, BandsAtOnce);
             RunOffsets = [.. conv.RunStarts.Select(r => r.H * Pitch + r.W * conv.Channels)];
             Prepared = conv.Prepare(this);
 
@@ -457,7 +463,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         /// <summary>Bands after which their outputs are added to a residual.</summary>
         public int BandsToAdd { get; }
 
-        /// <summary>Bands whose rows are copied in one go.</summary>
+        /// <summary>Bands whose rows are copied in one go, and that all panels are made of before the next ones.</summary>
         public int BandsAtOnce { get; }
 
         /// <summary>Where each run starts, in bytes from the window's start.</summary>

@@ -25,9 +25,13 @@ public class KernelSelectorTests
     [InlineData("reference", true, true, true, true, "reference-conv")]
     [InlineData("vector", true, true, true, true, "vector-conv-im2col-4x2-avxvnni")]
     [InlineData("Vector", false, false, true, true, "vector-conv-im2col-4x2-avx2")]
-    public void Ladder_is_a_function_of_cpu_and_force(string? forced, bool vnni512, bool vnni, bool avx2, bool vector128, string expected, bool armDp = false)
+    [InlineData(null, true, true, true, true, "generated-conv-nhwc-14x32-avx512vnni", false, true)]
+    [InlineData(null, false, true, true, true, "generated-conv-nhwc-8x8-avx2", false, true)]
+    [InlineData("generated", false, false, true, true, "generated-conv-nhwc-8x8-avx2", false, true)]
+    [InlineData("vector", false, false, true, true, "vector-conv-im2col-4x2-avx2", false, true)]
+    public void Ladder_is_a_function_of_cpu_and_force(string? forced, bool vnni512, bool vnni, bool avx2, bool vector128, string expected, bool armDp = false, bool avx2Code = false)
     {
-        var cpu = new CpuFeatures(vnni512, vnni, avx2, vector128, armDp);
+        var cpu = new CpuFeatures(vnni512, vnni, avx2, vector128, armDp, avx2Code);
         Assert.Equal(expected, KernelSelector.Select(Conv(outputs: 16, perGroup: 16, groups: 1), cpu, KernelSelector.Forced(forced)).Name);
     }
 
@@ -50,7 +54,9 @@ public class KernelSelectorTests
     [InlineData(null, false, false, true, "vector-linear-4x2-armdp")]
     [InlineData(null, false, false, false, "vector-linear-4x2-vector128")]
     [InlineData("reference", true, true, true, "reference-linear")]
-    public void Ladder_for_linear_layers(string? forced, bool vnni, bool avx2, bool armDp, string expected, bool vnni512 = false)
+    [InlineData(null, true, true, false, "generated-linear-avx2", false, true)]
+    [InlineData("vector", false, true, false, "vector-linear-4x2-avx2", false, true)]
+    public void Ladder_for_linear_layers(string? forced, bool vnni, bool avx2, bool armDp, string expected, bool vnni512 = false, bool avx2Code = false)
     {
         var problem = new LinearProblem
         {
@@ -62,7 +68,7 @@ public class KernelSelectorTests
             InputFlip = 0,
             Requantizer = Requantizer(16),
         };
-        Assert.Equal(expected, KernelSelector.Select(problem, new CpuFeatures(vnni512, vnni, avx2, true, armDp), KernelSelector.Forced(forced)).Name);
+        Assert.Equal(expected, KernelSelector.Select(problem, new CpuFeatures(vnni512, vnni, avx2, true, armDp, avx2Code), KernelSelector.Forced(forced)).Name);
     }
 
     [Fact]
