@@ -52,8 +52,8 @@ internal readonly record struct DepthwisePair(int Row, int Column, bool Counts, 
 /// is exact whatever the weights are: VPMADDUBSW would spare the widening, but its sums of two are limited to 16 bits. Interleaving works within 128-bit
 /// lanes, so that lane 4 L + i of accumulator j is byte 16 L + 4 j + i, and the packs of the end put the bytes back in order. What is interleaved is made
 /// once and used by all output rows of the tile that see it. Scalar equivalent of a lane: sum over kh, kw of x * w, plus the start value.
-/// Shared tiles are read and written piece by piece, so that no byte outside the pixels' channels is touched; where channels are no multiple of a piece, the
-/// last piece overlaps the one before.
+/// Shared tiles are read and written piece by piece where these do not lie side by side, so that no byte outside the pixels' channels is touched; where
+/// channels are no multiple of a piece, the last piece overlaps the one before.
 /// </remarks>
 internal static unsafe class DepthwisePairCode
 {
@@ -229,7 +229,7 @@ internal static unsafe class DepthwisePairCode
             // The other tap is an operand in memory where it lies there as it is wanted.
             void With(int to, Action<AssemblerRegisterYMM, AssemblerRegisterYMM, AssemblerRegisterYMM> byRegister, Action<AssemblerRegisterYMM, AssemblerRegisterYMM, AssemblerMemoryOperand> byMemory, bool load)
             {
-                if (extent == Extent.Whole && !band.Flip && !Outside(other.Column))
+                if (IsOneVector(extent, spec.InputStep) && !band.Flip && !Outside(other.Column))
                 {
                     byMemory(Ymm(to), Ymm(Bytes), __ymmword_ptr[other.Row + offset + band.Columns.Values[other.Column]]);
                     return;
@@ -266,7 +266,7 @@ internal static unsafe class DepthwisePairCode
             end.Pack(four, Bytes, Words, Products);
             ClearZeros();
             int to = r * band.OutputRowStep;
-            if (extent == Extent.Whole)
+            if (IsOneVector(extent, spec.OutputStep))
                 c.vmovdqu(__ymmword_ptr[output + to], Ymm(four[0]));
             else
                 StorePieces(four[0], to, extent);
@@ -281,7 +281,7 @@ internal static unsafe class DepthwisePairCode
             int at = band.Columns.Values[tap.Column];
             if (Outside(tap.Column))
                 c.vpbroadcastd(Ymm(to), __dword_ptr[call + At(nameof(DepthwisePairCall.Padding))]);
-            else if (extent == Extent.Whole)
+            else if (IsOneVector(extent, spec.InputStep))
                 c.vmovdqu(Ymm(to), __ymmword_ptr[tap.Row + offset + at]);
             else
                 LoadPieces(to, tap.Row + offset + at, extent);
@@ -292,6 +292,10 @@ internal static unsafe class DepthwisePairCode
         /// <summary>Where the pieces of a tile are, from its first one.</summary>
         private int[] PiecesOf(Extent extent, int pixelStep) =>
             [.. from pixel in Enumerable.Range(0, extent == Extent.Shared ? spec.SharedPixels : 1) from piece in spec.Pieces.Values select pixel * pixelStep + piece];
+
+        /// <summary>The tile's bytes lie side by side: the channels of a pixel, or of neighbouring pixels that have no others.</summary>
+        private bool IsOneVector(Extent extent, int pixelStep) =>
+            extent == Extent.Whole || (extent == Extent.Shared && PiecesOf(extent, pixelStep).Select((at, i) => at == i * spec.PieceBytes).All(same => same));
 
         private void LoadPieces(int to, AssemblerMemoryOperand from, Extent extent)
         {
