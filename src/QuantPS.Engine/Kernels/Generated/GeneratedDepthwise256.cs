@@ -1,9 +1,9 @@
 namespace QuantPS.Engine.Kernels.Generated;
 
-/// <summary>Depthwise convolution in tiles with AVX2, see <see cref="DepthwisePairCode"/>. From 8 channels on.</summary>
-internal sealed unsafe class GeneratedDepthwiseAvx2 : TiledDepthwise, IDisposable
+/// <summary>Depthwise convolution in tiles with AVX2, see <see cref="DepthwiseTileCode256"/>. From 8 channels on.</summary>
+internal sealed unsafe class GeneratedDepthwise256 : TiledDepthwise, IDisposable
 {
-    private const int TileBytes = DepthwisePairCode.TileBytes;
+    private const int TileBytes = DepthwiseTileCode256.TileBytes;
 
     private readonly int whole, blockBytes;
 
@@ -13,7 +13,7 @@ internal sealed unsafe class GeneratedDepthwiseAvx2 : TiledDepthwise, IDisposabl
     private readonly PackedMemory memory;
     private readonly byte* constants;
 
-    private GeneratedDepthwiseAvx2(ConvProblem problem)
+    private GeneratedDepthwise256(ConvProblem problem)
         : base(problem)
     {
         whole = Channels / TileBytes;
@@ -22,27 +22,27 @@ internal sealed unsafe class GeneratedDepthwiseAvx2 : TiledDepthwise, IDisposabl
         restStart = whole > 0 ? Channels - pieceBytes : 0;
         pieces = whole > 0 || Channels == pieceBytes ? [0] : [0, Channels - pieceBytes];
         int blocks = whole + (rest > 0 ? 1 : 0);
-        blockBytes = DepthwisePairCode.BlockBytes(FormShape, Geometry.Kernel[0], Geometry.Kernel[1]);
-        memory = new PackedMemory((long)blocks * blockBytes + DepthwisePairCode.ConstantBytes);
+        blockBytes = DepthwiseTileCode256.BlockBytes(FormShape, Geometry.Kernel[0], Geometry.Kernel[1]);
+        memory = new PackedMemory((long)blocks * blockBytes + DepthwiseTileCode256.ConstantBytes);
         for (int block = 0; block < blocks; block++)
             Pack(block, memory.Address + (long)block * blockBytes);
         constants = memory.Address + (long)blocks * blockBytes;
-        DepthwisePairCode.WriteConstants(Form, constants);
+        DepthwiseTileCode256.WriteConstants(Form, constants);
     }
 
     public override string Name => "generated-depthwise-nhwc-32-avx2";
 
     /// <inheritdoc/>
-    protected override int MostRows => DepthwisePairCode.MostRows(Geometry);
+    protected override int MostRows => DepthwiseTileCode256.MostRows(Geometry);
 
     private bool Shares => pieceBytes is > 0 and < TileBytes;
 
     /// <summary>The kernel, or null for what it is not made for: other than two dimensions, one input and one output channel a group, asymmetric weights,
     /// fewer than 8 channels.</summary>
-    public static ConvKernel? TryCreate(ConvProblem problem) => Takes(problem) && problem.OutputChannels >= 8 ? new GeneratedDepthwiseAvx2(problem) : null;
+    public static ConvKernel? TryCreate(ConvProblem problem) => Takes(problem) && problem.OutputChannels >= 8 ? new GeneratedDepthwise256(problem) : null;
 
     /// <inheritdoc/>
-    protected override MachineCode Generate(DepthwiseBand band) => DepthwisePairCode.For(new DepthwisePairSpec
+    protected override MachineCode Generate(DepthwiseBand band) => DepthwiseTileCode256.For(new DepthwiseTileSpec256
     {
         Band = band,
         InputStep = Geometry.Stride[1] * Channels,
@@ -54,7 +54,7 @@ internal sealed unsafe class GeneratedDepthwiseAvx2 : TiledDepthwise, IDisposabl
     /// <inheritdoc/>
     protected override void RunPixels(MachineCode code, byte** rows, long offset, byte* output, int pixels, byte padding)
     {
-        DepthwisePairCall call = new()
+        DepthwiseTileCall256 call = new()
         {
             Rows = rows,
             Offset = offset,
@@ -90,7 +90,7 @@ internal sealed unsafe class GeneratedDepthwiseAvx2 : TiledDepthwise, IDisposabl
         ReadOnlySpan<sbyte> w = Problem.Weight.Span;
         int rows = Geometry.Kernel[0], columns = Geometry.Kernel[1];
         short* words = (short*)to;
-        foreach (DepthwisePair pair in DepthwisePairCode.Pairs(rows, columns))
+        foreach (DepthwisePair pair in DepthwiseTileCode256.Pairs(rows, columns))
         {
             foreach (int channel in channels)
             {

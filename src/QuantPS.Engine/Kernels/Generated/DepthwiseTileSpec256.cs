@@ -2,7 +2,7 @@ namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>All that the code of a depthwise tile in 256-bit registers depends on. A tile is 32 channels of a pixel, or the fewer that are left over of
 /// one to four pixels, in a band's output rows.</summary>
-internal sealed record DepthwisePairSpec
+internal sealed record DepthwiseTileSpec256
 {
     /// <summary>The rows.</summary>
     public required DepthwiseBand Band { get; init; }
@@ -20,5 +20,5 @@ internal sealed record DepthwisePairSpec
     public required PixelOffsets Pieces { get; init; }
 
     /// <summary>Pixels of a shared tile.</summary>
-    public int SharedPixels => PieceBytes == 0 ? 0 : DepthwisePairCode.TileBytes / (PieceBytes * Pieces.Count);
+    public int SharedPixels => PieceBytes == 0 ? 0 : DepthwiseTileCode256.TileBytes / (PieceBytes * Pieces.Count);
 }

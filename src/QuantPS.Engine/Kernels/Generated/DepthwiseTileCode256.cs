@@ -9,7 +9,7 @@ namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>What the code is called with.</summary>
 [StructLayout(LayoutKind.Sequential)]
-internal unsafe struct DepthwisePairCall
+internal unsafe struct DepthwiseTileCall256
 {
     /// <summary>A pointer for each of <see cref="DepthwiseBand.InputRows"/>.</summary>
     public byte** Rows;
@@ -17,13 +17,13 @@ internal unsafe struct DepthwisePairCall
     /// <summary>Where in the rows the window of the first output byte starts, in bytes.</summary>
     public long Offset;
 
-    /// <summary>Weights and per-channel numbers, <see cref="DepthwisePairCode.BlockBytes"/> a run.</summary>
+    /// <summary>Weights and per-channel numbers, <see cref="DepthwiseTileCode256.BlockBytes"/> a run.</summary>
     public byte* Weights;
 
     /// <summary>First output byte.</summary>
     public byte* Output;
 
-    /// <summary><see cref="DepthwisePairCode.WriteConstants"/>.</summary>
+    /// <summary><see cref="DepthwiseTileCode256.WriteConstants"/>.</summary>
     public byte* Constants;
 
     /// <summary>How many runs of tiles, at least 1. A run starts 32 channels behind the one before.</summary>
@@ -32,7 +32,7 @@ internal unsafe struct DepthwisePairCall
     /// <summary>Whole tiles of a run, a pixel each.</summary>
     public long Tiles;
 
-    /// <summary>Tiles shared by <see cref="DepthwisePairSpec.SharedPixels"/>, behind the whole ones.</summary>
+    /// <summary>Tiles shared by <see cref="DepthwiseTileSpec256.SharedPixels"/>, behind the whole ones.</summary>
     public long SharedTiles;
 
     /// <summary>Tiles of one pixel's pieces, behind those.</summary>
@@ -55,7 +55,7 @@ internal readonly record struct DepthwisePair(int Row, int Column, bool Counts, 
 /// Shared tiles are read and written piece by piece where these do not lie side by side, so that no byte outside the pixels' channels is touched; where
 /// channels are no multiple of a piece, the last piece overlaps the one before.
 /// </remarks>
-internal static unsafe class DepthwisePairCode
+internal static unsafe class DepthwiseTileCode256
 {
     /// <summary>Bytes of a register: channels of a tile.</summary>
     public const int TileBytes = 32;
@@ -70,8 +70,8 @@ internal static unsafe class DepthwisePairCode
 
     private const int Vectors = 4;
 
-    /// <summary>The code for a spec, to be run with a <see cref="DepthwisePairCall"/>.</summary>
-    public static MachineCode For(DepthwisePairSpec spec) => MachineCode.For(spec, static (c, s) => new Generator(c, s).Emit());
+    /// <summary>The code for a spec, to be run with a <see cref="DepthwiseTileCall256"/>.</summary>
+    public static MachineCode For(DepthwiseTileSpec256 spec) => MachineCode.For(spec, static (c, s) => new Generator(c, s).Emit());
 
     /// <summary>Output rows of a tile at most.</summary>
     public static int MostRows(ConvGeometry g) => DepthwiseBand.MostRows(g, Rows, MostLiveRows);
@@ -106,7 +106,7 @@ internal static unsafe class DepthwisePairCode
         new Span<byte>(to + RequantizationCode.ConstantBytes, TileBytes).Fill(0x80);
     }
 
-    private sealed class Generator(Assembler c, DepthwisePairSpec spec)
+    private sealed class Generator(Assembler c, DepthwiseTileSpec256 spec)
     {
         private const int Zeros = 15;
         private readonly DepthwiseBand band = spec.Band;
@@ -131,27 +131,27 @@ internal static unsafe class DepthwisePairCode
 
         public void Emit()
         {
-            c.mov(table, Field(nameof(DepthwisePairCall.Rows)));
-            c.mov(constants, Field(nameof(DepthwisePairCall.Constants)));
+            c.mov(table, Field(nameof(DepthwiseTileCall256.Rows)));
+            c.mov(constants, Field(nameof(DepthwiseTileCall256.Constants)));
             ClearZeros();
             Label run = c.CreateLabel();
             c.Label(ref run);
-            c.mov(offset, Field(nameof(DepthwisePairCall.Offset)));
-            c.mov(weights, Field(nameof(DepthwisePairCall.Weights)));
-            c.mov(output, Field(nameof(DepthwisePairCall.Output)));
-            Tiles(nameof(DepthwisePairCall.Tiles), Extent.Whole, 1);
+            c.mov(offset, Field(nameof(DepthwiseTileCall256.Offset)));
+            c.mov(weights, Field(nameof(DepthwiseTileCall256.Weights)));
+            c.mov(output, Field(nameof(DepthwiseTileCall256.Output)));
+            Tiles(nameof(DepthwiseTileCall256.Tiles), Extent.Whole, 1);
             if (spec.SharedPixels > 0)
-                Tiles(nameof(DepthwisePairCall.SharedTiles), Extent.Shared, spec.SharedPixels);
+                Tiles(nameof(DepthwiseTileCall256.SharedTiles), Extent.Shared, spec.SharedPixels);
             if (spec.SharedPixels > 1)
-                Tiles(nameof(DepthwisePairCall.SingleTiles), Extent.Single, 1);
-            c.add(Field(nameof(DepthwisePairCall.Offset)), TileBytes);
-            c.add(Field(nameof(DepthwisePairCall.Weights)), BlockBytes(band.Form, band.KernelRows, band.Columns.Count));
-            c.add(Field(nameof(DepthwisePairCall.Output)), TileBytes);
-            c.dec(Field(nameof(DepthwisePairCall.Runs)));
+                Tiles(nameof(DepthwiseTileCall256.SingleTiles), Extent.Single, 1);
+            c.add(Field(nameof(DepthwiseTileCall256.Offset)), TileBytes);
+            c.add(Field(nameof(DepthwiseTileCall256.Weights)), BlockBytes(band.Form, band.KernelRows, band.Columns.Count));
+            c.add(Field(nameof(DepthwiseTileCall256.Output)), TileBytes);
+            c.dec(Field(nameof(DepthwiseTileCall256.Runs)));
             c.jnz(run);
         }
 
-        private static int At(string field) => (int)Marshal.OffsetOf<DepthwisePairCall>(field);
+        private static int At(string field) => (int)Marshal.OffsetOf<DepthwiseTileCall256>(field);
 
         private AssemblerMemoryOperand Field(string field) => __qword_ptr[call + At(field)];
 
@@ -280,7 +280,7 @@ internal static unsafe class DepthwisePairCode
         {
             int at = band.Columns.Values[tap.Column];
             if (Outside(tap.Column))
-                c.vpbroadcastd(Ymm(to), __dword_ptr[call + At(nameof(DepthwisePairCall.Padding))]);
+                c.vpbroadcastd(Ymm(to), __dword_ptr[call + At(nameof(DepthwiseTileCall256.Padding))]);
             else if (IsOneVector(extent, spec.InputStep))
                 c.vmovdqu(Ymm(to), __ymmword_ptr[tap.Row + offset + at]);
             else
