@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Iced.Intel;
+using QuantPS.Engine.Layers;
 using static Iced.Intel.AssemblerRegisters;
 using static QuantPS.Engine.Kernels.Generated.VectorRegisters;
 
@@ -9,7 +10,7 @@ namespace QuantPS.Engine.Kernels.Generated;
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct DepthwiseTileCall
 {
-    /// <summary>A pointer for each of <see cref="DepthwiseTileSpec.InputRows"/>.</summary>
+    /// <summary>A pointer for each of <see cref="DepthwiseBand.InputRows"/>.</summary>
     public byte** Rows;
 
     /// <summary>Where in the rows the window of the first output byte starts, in bytes.</summary>
@@ -54,28 +55,18 @@ internal unsafe struct DepthwiseTileCall
 /// channels of two or four pixels. The quads of an input row are made while those of the row before are multiplied: a CPU looks ahead over less
 /// than a row.
 /// </remarks>
-internal sealed unsafe class DepthwiseTileCode
+internal static unsafe class DepthwiseTileCode
 {
     // Four accumulators a row, beside six registers for interleaving and three for zero point, floor and sign.
     private const int MostLiveRows = 5;
 
-    // More rows share more input rows, but are more streams of memory to follow.
     private const int Rows = 8;
 
-    private readonly MachineCode code;
-
-    private DepthwiseTileCode(MachineCode code) => this.code = code;
-
-    /// <summary>The code for a spec.</summary>
-    public static DepthwiseTileCode For(DepthwiseTileSpec spec) => new(MachineCode.For(spec, static (c, s) => new Generator(c, s).Emit()));
-
-    public void Run(DepthwiseTileCall* call) => code.Run(call);
+    /// <summary>The code for a spec, to be run with a <see cref="DepthwiseTileCall"/>.</summary>
+    public static MachineCode For(DepthwiseTileSpec spec) => MachineCode.For(spec, static (c, s) => new Generator(c, s).Emit());
 
     /// <summary>Output rows of a tile at most.</summary>
-    public static int MostRows(int kernelRows, int dilation, int stride) => LiveRows(Rows, kernelRows, dilation, stride) <= MostLiveRows ? Rows : MostLiveRows;
-
-    /// <summary>Output rows that see a common input row: as many need accumulators at a time.</summary>
-    private static int LiveRows(int rows, int kernelRows, int dilation, int stride) => Math.Min(rows, (kernelRows - 1) * dilation / stride + 1);
+    public static int MostRows(ConvGeometry g) => DepthwiseBand.MostRows(g, Rows, MostLiveRows);
 
     /// <summary>Groups of four kernel columns.</summary>
     public static int Quads(int columns) => (columns + 3) / 4;
@@ -86,10 +77,11 @@ internal sealed unsafe class DepthwiseTileCode
     private sealed class Generator(Assembler c, DepthwiseTileSpec spec)
     {
         private const int Floor = 31, Zero = 30, Sign = 29, Temporaries = 4;
-        private readonly int quads = Quads(spec.Columns.Count);
-        private readonly int slots = LiveRows(spec.Rows, spec.KernelRows, spec.RowDilation, spec.RowStride);
-        private readonly int quadSets = LiveRows(spec.Rows, spec.KernelRows, spec.RowDilation, spec.RowStride) < MostLiveRows ? 2 : 1;
-        private readonly RequantizationCode end = new(new VectorAssembler(c, 64), spec.Form, r11, 0);
+        private readonly DepthwiseBand band = spec.Band;
+        private readonly int quads = Quads(spec.Band.Columns.Count);
+        private readonly int slots = spec.Band.LiveRows;
+        private readonly int quadSets = spec.Band.LiveRows < MostLiveRows ? 2 : 1;
+        private readonly RequantizationCode end = new(new VectorAssembler(c, 64), spec.Band.Form, r11, 0);
         private readonly AssemblerRegister64 call = FunctionFrame.Argument, offset = r8, weights = r9, output = r10, constants = r11, tiles = rdx, table = rcx, left = rsi, row = rax;
 
         private enum Extent
@@ -112,7 +104,7 @@ internal sealed unsafe class DepthwiseTileCode
             c.kmovq(k1, Field(nameof(DepthwiseTileCall.PartialMask)));
             LoadShareMasks();
             end.LoadPackConstants(Zero, Floor);
-            if (spec.Flip)
+            if (band.Flip)
             {
                 c.mov(eax, unchecked((int)0x80808080));
                 c.vpbroadcastd(Zmm(Sign), eax);
@@ -129,7 +121,7 @@ internal sealed unsafe class DepthwiseTileCode
                 Tiles(nameof(DepthwiseTileCall.SharedTiles), Extent.Shared);
             Tiles(nameof(DepthwiseTileCall.PartialTiles), Extent.Partial);
             c.add(Field(nameof(DepthwiseTileCall.Offset)), 64);
-            c.add(Field(nameof(DepthwiseTileCall.Weights)), BlockBytes(spec.Form, spec.KernelRows, spec.Columns.Count));
+            c.add(Field(nameof(DepthwiseTileCall.Weights)), BlockBytes(band.Form, band.KernelRows, band.Columns.Count));
             c.add(Field(nameof(DepthwiseTileCall.Output)), 64);
             c.dec(Field(nameof(DepthwiseTileCall.Runs)));
             c.jnz(run);
@@ -152,7 +144,7 @@ internal sealed unsafe class DepthwiseTileCode
             c.add(output, spec.OutputStep * pixels);
             if (spec.Period > 1)
             {
-                c.add(weights, BlockBytes(spec.Form, spec.KernelRows, spec.Columns.Count));
+                c.add(weights, BlockBytes(band.Form, band.KernelRows, band.Columns.Count));
                 c.dec(left);
                 c.jnz(same);
                 c.mov(weights, Field(nameof(DepthwiseTileCall.Weights)));
@@ -170,7 +162,7 @@ internal sealed unsafe class DepthwiseTileCode
         /// its registers go to a later row.</summary>
         private void Tile(Extent extent)
         {
-            (int Row, int Kernel)[][] rows = [.. spec.InputRows().Select(r => r.Uses)];
+            (int Row, int Kernel)[][] rows = [.. band.InputRows().Select(r => r.Uses)];
             // Steps: a quad of an input row each.
             (int Row, int Quad)[] steps = [.. from i in Enumerable.Range(0, rows.Length) from q in Enumerable.Range(0, quads) select (i, q)];
             Merge(Interleave(0), []);
@@ -186,7 +178,7 @@ internal sealed unsafe class DepthwiseTileCode
                 if (q == quads - 1)
                 {
                     foreach ((int r, int kernel) in rows[i])
-                        if (kernel == spec.KernelRows - 1)
+                        if (kernel == band.KernelRows - 1)
                             Finish(r, extent);
                 }
                 if (quadSets == 1 && ahead)
@@ -236,12 +228,12 @@ internal sealed unsafe class DepthwiseTileCode
 
         private void Finish(int r, Extent extent)
         {
-            int multiplier = RequantizationCode.MultiplierArray(spec.Form);
+            int multiplier = RequantizationCode.MultiplierArray(band.Form);
             int[] four = [.. Enumerable.Range(0, 4).Select(j => Accumulator(r, j))];
             end.Convert([.. four.Select(a => new[] { a })], (array, j) => new(Numbers(array, j), array == multiplier && FirstKept + j < Sign ? FirstKept + j : null),
                 [FirstTemporary, FirstTemporary + 1, FirstTemporary + 2, FirstTemporary + 3]);
             end.Pack(four, FirstTemporary, Zero, Floor);
-            int packed = four[0], to = r * spec.OutputRowStep;
+            int packed = four[0], to = r * band.OutputRowStep;
             switch (extent)
             {
                 case Extent.Whole:
@@ -266,15 +258,15 @@ internal sealed unsafe class DepthwiseTileCode
         private void LoadKept()
         {
             for (int i = 0; i < 8 && FirstKept + i < Sign; i++)
-                c.vmovups(Zmm(FirstKept + i), Numbers(i < 4 ? RequantizationCode.MultiplierArray(spec.Form) : 0, i % 4));
+                c.vmovups(Zmm(FirstKept + i), Numbers(i < 4 ? RequantizationCode.MultiplierArray(band.Form) : 0, i % 4));
         }
 
-        private AssemblerMemoryOperand Numbers(int array, int j) => __zmmword_ptr[weights + (spec.KernelRows * quads * 256 + (array * 4 + j) * 64)];
+        private AssemblerMemoryOperand Numbers(int array, int j) => __zmmword_ptr[weights + (band.KernelRows * quads * 256 + (array * 4 + j) * 64)];
 
         /// <summary>The taps of four kernel columns side by side, in four registers from <paramref name="to"/> on.</summary>
         private IEnumerable<Action> Interleave(int inputRow, int quad, int to, Extent extent)
         {
-            int first = quad * 4, count = Math.Min(4, spec.Columns.Count - first);
+            int first = quad * 4, count = Math.Min(4, band.Columns.Count - first);
             AssemblerRegisterZMM[] t = [.. Enumerable.Range(FirstTemporary, Temporaries).Select(Zmm)], q = [.. Enumerable.Range(to, 4).Select(Zmm)];
             if (quad == 0)
                 yield return () => c.mov(row, __qword_ptr[table + inputRow * 8]);
@@ -308,8 +300,8 @@ internal sealed unsafe class DepthwiseTileCode
 
         private void Load(AssemblerRegisterZMM to, int column, Extent extent)
         {
-            int number = to.Value - Register.ZMM0, at = spec.Columns.Values[column];
-            if ((spec.OutsideColumns >> column & 1) != 0)
+            int number = to.Value - Register.ZMM0, at = band.Columns.Values[column];
+            if ((band.OutsideColumns >> column & 1) != 0)
                 c.vpbroadcastd(to, __dword_ptr[call + At(nameof(DepthwiseTileCall.Padding))]);
             else if (extent == Extent.Whole)
                 c.vmovdqu32(to, __zmmword_ptr[row + offset + at]);
@@ -327,7 +319,7 @@ internal sealed unsafe class DepthwiseTileCode
                 c.vbroadcasti32x4(to.k3, __xmmword_ptr[row + offset + (at + 2 * spec.InputStep)]);
                 c.vbroadcasti32x4(to.k4, __xmmword_ptr[row + offset + (at + 3 * spec.InputStep)]);
             }
-            if (spec.Flip)
+            if (band.Flip)
                 c.vpxord(to, to, Zmm(Sign));
         }
 
