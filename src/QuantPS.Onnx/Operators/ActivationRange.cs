@@ -1,4 +1,4 @@
-using QuantPS.Engine.Kernels;
+using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Tensors;
 
@@ -34,10 +34,7 @@ public readonly record struct ActivationRange(float Low, float High)
     public void Clamp(QuantizedTensor tensor, bool onnxRule)
     {
         (int low, int high) = Integers(tensor.QParams, onnxRule);
-        if ((low, high) == tensor.DType.Range())
-            return;
-        Memory<byte> integers = tensor.AnyLayout;
-        ClampKernel.Run(integers, integers, low, high, tensor.DType);
+        new IntegerLimits(low, high).Run(tensor, inPlace: true);
     }
 
     public override string ToString() => $"{Low:G6}..{High:G6}";

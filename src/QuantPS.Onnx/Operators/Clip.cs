@@ -1,4 +1,4 @@
-using QuantPS.Engine.Tensors;
+using QuantPS.Engine.Layers;
 using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
@@ -27,17 +27,15 @@ public sealed class Clip : QuantOperator
     }
 
     public override Int8Step? CreateStep(StepContext context) =>
-        CreateClamp(RangeOf(context.Context.Graph, context.Context.Node)!.Value, context.OnnxRule);
+        CreateClamp(RangeOf(context.Context.Graph, context.Context.Node)!.Value, context);
 
     public override bool WriteIntegers(IntegerWriter writer) => writer.WriteClip(RangeOf(writer.Context.Graph, writer.Context.Node)!.Value);
 
     /// <summary>Limits the integers, as PyTorch's clamp does on quantized tensors: the ends are quantized like any value.</summary>
-    internal static Int8Step CreateClamp(ActivationRange range, bool onnxRule) => (inputs, spent) =>
+    internal static Int8Step CreateClamp(ActivationRange range, StepContext context)
     {
-        QuantizedTensor x = inputs[0];
-        QuantizedTensor y = QuantizedTensor.Allocate(x.Shape, x.QParams);
-        x.Bytes.CopyTo(y.Bytes);
-        range.Clamp(y, onnxRule);
-        return y;
-    };
+        (int low, int high) = range.Integers(context.Output, context.OnnxRule);
+        IntegerLimits limits = new(low, high);
+        return (inputs, spent) => limits.Run(inputs[0], inPlace: (spent & 1) != 0);
+    }
 }

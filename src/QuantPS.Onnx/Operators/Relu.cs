@@ -13,7 +13,7 @@ public sealed class Relu : QuantOperator
 
     public override ActivationRange? RangeOf(GraphIndex graph, NodeProto node) => new ActivationRange(0f, float.PositiveInfinity);
 
-    public override Int8Step? CreateStep(StepContext context) => Clip.CreateClamp(new ActivationRange(0f, float.PositiveInfinity), context.OnnxRule);
+    public override Int8Step? CreateStep(StepContext context) => Clip.CreateClamp(new ActivationRange(0f, float.PositiveInfinity), context);
 
     public override bool WriteIntegers(IntegerWriter writer) => writer.WriteClip(new ActivationRange(0f, float.PositiveInfinity));
 }
