@@ -14,6 +14,9 @@ public sealed record LayerOptions
     /// <summary>A fused ReLU6: outputs are clamped at the zero point and at the integer of 6. The same as ReLU6 on the quantized result.</summary>
     public bool Relu6 { get; init; }
 
+    /// <summary>A fused Clip: the smallest and the largest output integer; null for the dtype's own. The same as limiting the result.</summary>
+    public (int Low, int High)? Limits { get; init; }
+
     /// <summary>Reproduce the engine's own defects (FBGEMM's depthwise int16 saturation, QNNPACK's bias through a float).</summary>
     public bool Compat { get; init; }
 

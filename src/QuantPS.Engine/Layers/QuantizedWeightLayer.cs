@@ -128,6 +128,8 @@ public abstract class QuantizedWeightLayer
         (int low, int high) = OutputQParams.DType.Range();
         if (Options.Relu6)
             high = Quantizer.QuantizeTorch(6f, 1f / OutputQParams.Scales[0], OutputZeroPoint, low, high);
+        if (Options.Limits is { } limits)
+            (low, high) = (Math.Max(low, limits.Low), Math.Min(high, limits.High));
         return profile.CreateRequantizer(new RequantizationSpec
         {
             InputScale = input.Scales[0],

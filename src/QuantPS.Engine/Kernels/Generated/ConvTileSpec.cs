@@ -58,15 +58,21 @@ internal readonly record struct SumShape(bool ConvIsInner, bool Signed);
 /// <param name="Tail">How it ends.</param>
 /// <param name="Signed">qint8 output.</param>
 /// <param name="Floor">The smallest output is above the dtype's minimum: a ReLU.</param>
+/// <param name="Ceiling">The largest output is below the dtype's maximum: a ReLU6, a Clip.</param>
 /// <param name="Bounded">No sum of this layer comes near 2^31 output steps, so that conversion to int32 and saturating packs are the whole clamping.</param>
-internal readonly record struct FormShape(bool Fused, bool AddBefore, bool AddAfter, bool Factor, RequantizationTail Tail, bool Signed, bool Floor, bool Bounded)
+internal readonly record struct FormShape(bool Fused, bool AddBefore, bool AddAfter, bool Factor, RequantizationTail Tail, bool Signed, bool Floor, bool Bounded, bool Ceiling = false)
 {
     /// <param name="form">The formula.</param>
     /// <param name="start">What the accumulators start from.</param>
     /// <param name="depth">Products of a sum, each of at most 255 x 128.</param>
-    public static FormShape Of(RequantizationForm form, int[] start, int depth) => new(
-        form.FusedBias is not null, form.AddBefore is not null, form.AddAfter is not null, form.Factor is not null, form.Tail,
-        form.High == sbyte.MaxValue, form.Low > (form.High == sbyte.MaxValue ? sbyte.MinValue : byte.MinValue), IsBounded(form, start, depth));
+    public static FormShape Of(RequantizationForm form, int[] start, int depth)
+    {
+        // Outputs of 0 to 127 and within are the same bytes in both dtypes.
+        bool signed = form.Low < 0 || form.High == sbyte.MaxValue;
+        (int least, int most) = signed ? ((int)sbyte.MinValue, (int)sbyte.MaxValue) : (byte.MinValue, byte.MaxValue);
+        return new FormShape(form.FusedBias is not null, form.AddBefore is not null, form.AddAfter is not null, form.Factor is not null, form.Tail,
+            signed, form.Low > least, IsBounded(form, start, depth), form.High < most);
+    }
 
     private static bool IsBounded(RequantizationForm form, int[] start, int depth)
     {

@@ -13,11 +13,11 @@ namespace QuantPS.Engine.Kernels.Generated;
 /// <param name="constants"><inheritdoc cref="RequantizationCode" path="/param[@name='pointer']"/></param>
 internal sealed class RequantizationCode(VectorAssembler v, FormShape form, AssemblerRegister64 pointer, int constants)
 {
-    /// <summary>Bytes of the constants: factor, upper limit, zero point as float, as two words, floor as four bytes; then the orders of packed quads,
+    /// <summary>Bytes of the constants: factor, upper limit, zero point as float, as two words, floor and ceiling as four bytes; then the orders of packed quads,
     /// in 256 and in 512 bits.</summary>
     public const int ConstantBytes = 64 + 64;
 
-    private const int FactorAt = 0, HighAt = 4, ZeroFloatAt = 8, ZeroWordsAt = 12, FloorAt = 16, NarrowOrderAt = 32, WideOrderAt = 64;
+    private const int FactorAt = 0, HighAt = 4, ZeroFloatAt = 8, ZeroWordsAt = 12, FloorAt = 16, CeilingAt = 20, NarrowOrderAt = 32, WideOrderAt = 64;
 
     private const int Group = 7;
 
@@ -25,10 +25,10 @@ internal sealed class RequantizationCode(VectorAssembler v, FormShape form, Asse
     public const int Spares = 4;
 
     /// <summary>True if no number of the formula, nor any product with an int32, is infinite or NaN (the code's limits do not treat NaN as the scalar
-    /// rule does), and if the output is a whole 8-bit dtype from above.</summary>
+    /// rule does).</summary>
     public static bool Takes(RequantizationForm form) =>
         new[] { form.FusedBias, form.FusedFactor, form.AddBefore, form.Multiplier, form.AddAfter }.All(numbers => numbers is null || Array.TrueForAll(numbers, v => MathF.Abs(v) < 1e28f))
-        && MathF.Abs(form.Factor ?? 1f) < 1e9f && (form.High, form.Low >= 0) is (byte.MaxValue, true) or (sbyte.MaxValue, _);
+        && MathF.Abs(form.Factor ?? 1f) < 1e9f;
 
     /// <summary>Per-channel arrays: start values of the accumulators, then the formula's numbers.</summary>
     public static int PerChannelArrays(FormShape form) => 2 + (form.Fused ? 2 : 0) + (form.AddBefore ? 1 : 0) + (form.AddAfter ? 1 : 0);
@@ -69,6 +69,7 @@ internal sealed class RequantizationCode(VectorAssembler v, FormShape form, Asse
         floats[ZeroFloatAt / 4] = form.ZeroPoint;
         ints[ZeroWordsAt / 4] = unchecked((ushort)form.ZeroPoint * 0x10001);
         ints[FloorAt / 4] = unchecked((byte)form.Low * 0x01010101);
+        ints[CeilingAt / 4] = unchecked((byte)form.High * 0x01010101);
         // Quad L of accumulator a lies at 4 L + a, and belongs at (lanes / 4) a + L.
         for (int quad = 0; quad < 16; quad++)
             ints[WideOrderAt / 4 + quad] = quad % 4 * 4 + quad / 4;
@@ -248,6 +249,13 @@ internal sealed class RequantizationCode(VectorAssembler v, FormShape form, Asse
             v.vpmaxsb(low, low, floor);
         else if (form.Floor)
             v.vpmaxub(low, low, floor);
+        if (!form.Ceiling)
+            return;
+        v.vpbroadcastd(high, Dword(CeilingAt));
+        if (form.Signed)
+            v.vpminsb(low, low, high);
+        else
+            v.vpminub(low, low, high);
     }
 
     private AssemblerMemoryOperand Dword(int at) => __dword_ptr[pointer + (constants + at)];

@@ -202,6 +202,22 @@ internal sealed class VectorAssembler(Assembler c, int vectorBytes)
             c.vpmaxub(Ymm(to), Ymm(x), Ymm(y));
     }
 
+    public void vpminsb(int to, int x, int y)
+    {
+        if (Wide)
+            c.vpminsb(Zmm(to), Zmm(x), Zmm(y));
+        else
+            c.vpminsb(Ymm(to), Ymm(x), Ymm(y));
+    }
+
+    public void vpminub(int to, int x, int y)
+    {
+        if (Wide)
+            c.vpminub(Zmm(to), Zmm(x), Zmm(y));
+        else
+            c.vpminub(Ymm(to), Ymm(x), Ymm(y));
+    }
+
     public void vpermd(int to, int order, int from)
     {
         if (Wide)

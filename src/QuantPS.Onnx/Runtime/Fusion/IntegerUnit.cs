@@ -46,10 +46,15 @@ internal sealed record IntegerUnit
     {
         if (Weight is not null)
         {
-            LayerOptions options = new() { Name = Context.Name, Relu = Range.IsRelu };
+            LayerOptions options = new()
+            {
+                Name = Context.Name,
+                Relu = Range.IsRelu,
+                Limits = Range.IsDoneByLayer(Output.QParams, onnxRule: true) ? null : Range.Integers(Output.QParams, onnxRule: true),
+            };
             if (((WeightOperator)Operator).CreateLayer(Context, Weight, Bias, Inputs[0].QParams, Output.QParams, EngineKind.OnnxRuntime, options) is not { } layer)
                 return null;
-            return (layer, (inputs, spent) => Limited(layer.Run(inputs[0])));
+            return (layer, (inputs, spent) => layer.Run(inputs[0]));
         }
         if (Inputs.Count == 1 && Operator.RangeOf(Context.Graph, Context.Node) is ActivationRange own)
         {
@@ -67,11 +72,5 @@ internal sealed record IntegerUnit
             return (null, (inputs, spent) => table.Run(moved(inputs, spent)));
         }
         return Operator.CreateStep(StepContext) is Int8Step step ? (null, step) : null;
-    }
-
-    private QuantizedTensor Limited(QuantizedTensor y)
-    {
-        Range.Clamp(y, onnxRule: true);
-        return y;
     }
 }

@@ -107,6 +107,12 @@ internal sealed class QdqUnits(UnitValues values)
         if (QuantizeOf(last.Output[0]) is not var (quantize, output))
             return null;
         nodes.Add(quantize);
+        // A Clip of what is quantized already, with the same parameters, limits the integers: the layer's own limits, too.
+        if (weight is not null && activation is null && ClipOf(quantize.Output[0], output) is var (clip, clipped, quantizedAgain))
+        {
+            nodes.AddRange([activation = clip, quantize = quantizedAgain]);
+            range = clipped;
+        }
         return new IntegerUnit
         {
             Context = context,
@@ -120,6 +126,14 @@ internal sealed class QdqUnits(UnitValues values)
             Bias = bias,
         };
     }
+
+    /// <summary>The Clip or Relu that alone takes integers, dequantized, and is quantized with their parameters; and what it lets through.</summary>
+    private (NodeProto Node, ActivationRange Range, NodeProto Quantize)? ClipOf(string integers, QParams qparams) =>
+        values.Graph.OnlyConsumer(integers) is NodeProto dequantize && Source(dequantize.Output[0]) is { } source && source.QParams.IsSameAs(qparams)
+        && values.Graph.OnlyConsumer(dequantize.Output[0]) is NodeProto clip && GraphIndex.Input(clip, 0) == dequantize.Output[0]
+        && OperatorRegistry.Find(clip).FirstOrDefault()?.RangeOf(values.Graph, clip) is ActivationRange range
+        && QuantizeOf(clip.Output[0]) is var (quantize, output) && output.IsSameAs(qparams)
+            ? (clip, range, quantize) : null;
 
     /// <summary>The integers behind a dequantized value of 8 bits per tensor, and what they mean.</summary>
     private (string Name, QParams QParams)? Source(string value) => values.Graph.Producer(value) is NodeProto node && IsPair(node, "DequantizeLinear")
