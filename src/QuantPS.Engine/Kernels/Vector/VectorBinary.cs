@@ -159,11 +159,10 @@ internal static class VectorBinary
         {
             (Vector256<float> a, Vector256<float> b, Vector256<float> c, Vector256<float> d) = TX.Spread256(ref x);
             (Vector256<float> e, Vector256<float> f, Vector256<float> g, Vector256<float> h) = TY.Spread256(ref y);
-            Lanes.PackSpread(
-                TSteps.Steps(TOp.Apply(a, scaleX, secondX, e, scaleY, secondY), factor, inverse, zeroPoint),
-                TSteps.Steps(TOp.Apply(b, scaleX, secondX, f, scaleY, secondY), factor, inverse, zeroPoint),
-                TSteps.Steps(TOp.Apply(c, scaleX, secondX, g, scaleY, secondY), factor, inverse, zeroPoint),
-                TSteps.Steps(TOp.Apply(d, scaleX, secondX, h, scaleY, secondY), factor, inverse, zeroPoint), zero).StoreUnsafe(ref to, (nuint)i);
+            (Vector256<int> p, Vector256<int> q, Vector256<int> r, Vector256<int> s) = QuantizeSteps.Four<TSteps>(
+                TOp.Apply(a, scaleX, secondX, e, scaleY, secondY), TOp.Apply(b, scaleX, secondX, f, scaleY, secondY),
+                TOp.Apply(c, scaleX, secondX, g, scaleY, secondY), TOp.Apply(d, scaleX, secondX, h, scaleY, secondY), factor, inverse, zeroPoint);
+            Lanes.PackSpread(p, q, r, s, zero).StoreUnsafe(ref to, (nuint)i);
             x = ref Unsafe.Add(ref x, aheadX);
             y = ref Unsafe.Add(ref y, aheadY);
         }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace QuantPS.Engine.Kernels.Vector;
 
@@ -68,6 +69,14 @@ internal sealed unsafe class VectorMatMul<TTile>(MatMulProblem problem) : MatMul
                     byte* low = from + (long)2 * p * stack.Columns + c, high = low + stack.Columns;
                     bool both = 2 * p + 1 < stack.Depth;
                     int i = 0;
+                    for (; Avx2.IsSupported && both && i <= width - 16; i += 16)
+                    {
+                        Vector256<short> z = Vector256.Create((short)zero), l = Words(low + i, problem.RightSigned) - z, h = Words(high + i, problem.RightSigned) - z;
+                        // Columns 0 to 3 and 8 to 11, and those between and behind them.
+                        Vector256<int> even = Avx2.UnpackLow(l, h).AsInt32(), odd = Avx2.UnpackHigh(l, h).AsInt32();
+                        Avx2.Permute2x128(even, odd, 0x20).Store(to + i);
+                        Avx2.Permute2x128(even, odd, 0x31).Store(to + i + 8);
+                    }
                     for (; both && i <= width - 8; i += 8)
                         ((Widen(low + i, problem.RightSigned, zero) & Vector256.Create(0xFFFF)) | (Widen(high + i, problem.RightSigned, zero) << 16)).Store(to + i);
                     for (; i < width; i++)

@@ -52,6 +52,12 @@ internal static class VectorTranspose
             {
                 for (; r <= r1 - 2 * Block; r += 2 * Block)
                     Double256(ref Unsafe.Add(ref from, r * columns + c), columns, ref Unsafe.Add(ref to, c * rows + r), rows);
+                if (r1 - r > Block)
+                {
+                    // Two squares that overlap.
+                    Double256(ref Unsafe.Add(ref from, r * columns + c), columns, ref Unsafe.Add(ref to, c * rows + r), rows, r1 - r - Block);
+                    continue;
+                }
             }
             for (; r < r1; r += Block)
             {
@@ -222,7 +228,7 @@ internal static class VectorTranspose
     }
 
     /// <summary>16 x 16, of which the lower rows may be missing.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Square128(ref byte from, int fromPitch, ref byte to, int toPitch, int rows)
     {
         (Vector128<byte> a0, Vector128<byte> a1, Vector128<byte> a2, Vector128<byte> a3) = Rounds(Row(ref from, fromPitch, 0, rows), Row(ref from, fromPitch, 4, rows), Row(ref from, fromPitch, 8, rows), Row(ref from, fromPitch, 12, rows));
@@ -248,35 +254,42 @@ internal static class VectorTranspose
         }
     }
 
-    /// <summary>32 rows x 16 columns: two squares side by side in 256 bits.</summary>
+    /// <summary>Two squares of 16 columns side by side in 256 bits, the second one's rows some behind the first one's.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Double256(ref byte from, int fromPitch, ref byte to, int toPitch)
+    private static void Double256(ref byte from, int fromPitch, ref byte to, int toPitch, int apart = Block)
     {
-        (Vector256<byte> a0, Vector256<byte> a1, Vector256<byte> a2, Vector256<byte> a3) = Rounds(ref from, fromPitch);
-        (Vector256<byte> b0, Vector256<byte> b1, Vector256<byte> b2, Vector256<byte> b3) = Rounds(ref Unsafe.Add(ref from, fromPitch), fromPitch);
-        (Vector256<byte> c0, Vector256<byte> c1, Vector256<byte> c2, Vector256<byte> c3) = Rounds(ref Unsafe.Add(ref from, 2 * fromPitch), fromPitch);
-        (Vector256<byte> d0, Vector256<byte> d1, Vector256<byte> d2, Vector256<byte> d3) = Rounds(ref Unsafe.Add(ref from, 3 * fromPitch), fromPitch);
-        Store(a0, b0, c0, d0, ref to, toPitch);
-        Store(a1, b1, c1, d1, ref Unsafe.Add(ref to, 4 * toPitch), toPitch);
-        Store(a2, b2, c2, d2, ref Unsafe.Add(ref to, 8 * toPitch), toPitch);
-        Store(a3, b3, c3, d3, ref Unsafe.Add(ref to, 12 * toPitch), toPitch);
+        nint second = apart * fromPitch;
+        (Vector256<byte> a0, Vector256<byte> a1, Vector256<byte> a2, Vector256<byte> a3) = Rounds(ref from, second, fromPitch);
+        (Vector256<byte> b0, Vector256<byte> b1, Vector256<byte> b2, Vector256<byte> b3) = Rounds(ref Unsafe.Add(ref from, fromPitch), second, fromPitch);
+        (Vector256<byte> c0, Vector256<byte> c1, Vector256<byte> c2, Vector256<byte> c3) = Rounds(ref Unsafe.Add(ref from, 2 * fromPitch), second, fromPitch);
+        (Vector256<byte> d0, Vector256<byte> d1, Vector256<byte> d2, Vector256<byte> d3) = Rounds(ref Unsafe.Add(ref from, 3 * fromPitch), second, fromPitch);
+        Store(a0, b0, c0, d0, ref to, toPitch, apart);
+        Store(a1, b1, c1, d1, ref Unsafe.Add(ref to, 4 * toPitch), toPitch, apart);
+        Store(a2, b2, c2, d2, ref Unsafe.Add(ref to, 8 * toPitch), toPitch, apart);
+        Store(a3, b3, c3, d3, ref Unsafe.Add(ref to, 12 * toPitch), toPitch, apart);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        static (Vector256<byte>, Vector256<byte>, Vector256<byte>, Vector256<byte>) Rounds(ref byte from, int pitch) => VectorTranspose.Rounds(
-            Rows(ref from, pitch), Rows(ref Unsafe.Add(ref from, 4 * pitch), pitch), Rows(ref Unsafe.Add(ref from, 8 * pitch), pitch), Rows(ref Unsafe.Add(ref from, 12 * pitch), pitch));
+        static (Vector256<byte>, Vector256<byte>, Vector256<byte>, Vector256<byte>) Rounds(ref byte from, nint second, int pitch) => VectorTranspose.Rounds(
+            Rows(ref from, second), Rows(ref Unsafe.Add(ref from, 4 * pitch), second), Rows(ref Unsafe.Add(ref from, 8 * pitch), second), Rows(ref Unsafe.Add(ref from, 12 * pitch), second));
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        static Vector256<byte> Rows(ref byte from, int pitch) =>
-            Vector128.LoadUnsafe(ref from).ToVector256Unsafe().WithUpper(Vector128.LoadUnsafe(ref Unsafe.Add(ref from, Block * pitch)));
+        static Vector256<byte> Rows(ref byte from, nint second) => Vector128.LoadUnsafe(ref from).ToVector256Unsafe().WithUpper(Vector128.LoadUnsafe(ref Unsafe.Add(ref from, second)));
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        static void Store(Vector256<byte> a, Vector256<byte> b, Vector256<byte> c, Vector256<byte> d, ref byte to, int pitch)
+        static void Store(Vector256<byte> a, Vector256<byte> b, Vector256<byte> c, Vector256<byte> d, ref byte to, int pitch, int apart)
         {
             (a, b, c, d) = VectorTranspose.Rounds(a, b, c, d);
-            a.StoreUnsafe(ref to);
-            b.StoreUnsafe(ref Unsafe.Add(ref to, pitch));
-            c.StoreUnsafe(ref Unsafe.Add(ref to, 2 * pitch));
-            d.StoreUnsafe(ref Unsafe.Add(ref to, 3 * pitch));
+            Halves(a, ref to, apart);
+            Halves(b, ref Unsafe.Add(ref to, pitch), apart);
+            Halves(c, ref Unsafe.Add(ref to, 2 * pitch), apart);
+            Halves(d, ref Unsafe.Add(ref to, 3 * pitch), apart);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Halves(Vector256<byte> v, ref byte to, int apart)
+        {
+            v.GetLower().StoreUnsafe(ref to);
+            v.GetUpper().StoreUnsafe(ref to, (nuint)apart);
         }
     }
 
