@@ -3,15 +3,17 @@ using System.Text.Json;
 using QuantPS.Benchmarks.Measuring;
 using QuantPS.Benchmarks.Peers;
 using QuantPS.Engine.Kernels;
+using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics;
+using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Benchmarks;
 
 /// <summary>What an int8 network does beside convolutions, against ONNX Runtime's operators: same process, interleaved, medians, outputs compared.</summary>
-/// <remarks>Outputs are equal where the arithmetic is the same. QLinearAdd, QLinearSigmoid and QLinearGlobalAveragePool have formulas of their own, which
+/// <remarks>Outputs are equal where the arithmetic is the same. QLinearSigmoid and QLinearGlobalAveragePool have formulas of their own, which
 /// differ from quantize(f(dequantize)) on near-ties: there the share of equal bytes is shown, and none may differ by more than 1.</remarks>
 internal static class QuantizeBenchmark
 {
@@ -23,6 +25,10 @@ internal static class QuantizeBenchmark
     /// <summary>N, C, H, W of ResNet-50's, MobileNetV2's and a detector's activations.</summary>
     private static readonly int[][] Elementwise = [[1, 3, 224, 224], [1, 64, 112, 112], [1, 256, 56, 56], [1, 1024, 14, 14], [1, 96, 112, 112], [1, 24, 56, 56], [1, 320, 7, 7], [8, 256, 56, 56]];
     private static readonly int[][] Pooled = [[1, 64, 112, 112], [1, 192, 28, 28], [8, 64, 112, 112]];
+    /// <summary>Products, rows, depth, columns of attention: BERT's with 128 tokens and ViT-Ti's.</summary>
+    private static readonly int[][] Multiplied = [[8, 128, 64, 128], [8, 128, 128, 64], [3, 196, 64, 196], [3, 196, 196, 64]];
+    /// <summary>Rows and elements of their Softmax.</summary>
+    private static readonly int[][] Rows = [[1024, 128], [588, 196], [64, 1000]];
     private static readonly int[][] Averaged = [[1, 2048, 7, 7], [1, 1280, 7, 7], [1, 96, 56, 56], [8, 2048, 7, 7]];
 
     public static int Run(string[] args)
@@ -65,6 +71,13 @@ internal static class QuantizeBenchmark
         .. Elementwise.Select(s => ("quantize", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)Quantize)),
         .. Elementwise.Select(s => ("dequantize", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)Dequantize)),
         .. Elementwise.Select(s => ("add", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)Add)),
+        .. Elementwise.Select(s => ("mul", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)((shape, t) => Mul(shape, shape, t)))),
+        .. Elementwise.Select(s => ("mul by one", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)((shape, t) => Mul(shape, [1, 1, 1, 1], t)))),
+        .. Elementwise.Select(s => ("mul planes", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)((shape, t) => Mul(shape, [shape[0], shape[1], 1, 1], t)))),
+        .. Elementwise.Select(s => ("mul pixels", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)((shape, t) => Mul([shape[0], shape[2], shape[3], shape[1]], [shape[0], 1, 1, shape[1]], t)))),
+        .. Multiplied.Select(s => ("matmul", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)MatMul)),
+        .. Rows.Select(s => ("softmax", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)Softmax)),
+        .. Elementwise.Select(s => ("concat", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)Concat)),
         .. Elementwise.Select(s => ("table (sigmoid)", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)Table)),
         .. Pooled.Select(s => ("maxpool nchw", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)((shape, t) => MaxPool(shape, t, KernelLayout.Contiguous)))),
         .. Pooled.Select(s => ("maxpool nhwc", s, (Func<int[], int, (Action, OrtNode, Func<double>)>)((shape, t) => MaxPool(shape, t, KernelLayout.ChannelsLast)))),
@@ -109,11 +122,75 @@ internal static class QuantizeBenchmark
     private static (Action, OrtNode, Func<double>) Add(int[] shape, int threads)
     {
         byte[] a = RandomBytes(Size(shape), 2), b = RandomBytes(a.Length, 3), y = Bytes(a.Length), z = Bytes(a.Length);
-        BinaryRule rule = new(new QParams(ScaleX, ZeroX, QDType.QUInt8), new QParams(ScaleY, ZeroY, QDType.QUInt8), new QuantizeRule(ScaleZ, ZeroZ, QDType.QUInt8), fused: true, relu: false);
+        BinaryRule rule = BinaryRule.ByRatios(new QParams(ScaleX, ZeroX, QDType.QUInt8), new QParams(ScaleY, ZeroY, QDType.QUInt8), new QParams(ScaleZ, ZeroZ, QDType.QUInt8));
         NodeProto node = Nodes.Create("QLinearAdd", "n", ["x", "sx", "zx", "y", "sy", "zy", "sz", "zz"], ["o"]);
         node.Domain = "com.microsoft";
         return (() => BinaryKernel.Run(a, b, y, rule),
             new OrtNode(node, [("x", shape, a), ("y", shape, b)], (shape, z), [("sx", ScaleX), ("zx", ZeroX), ("sy", ScaleY), ("zy", ZeroY), ("sz", ScaleZ), ("zz", ZeroZ)], threads), () => Share(y, z));
+    }
+
+    /// <summary>The second operand is broadcast.</summary>
+    private static (Action, OrtNode, Func<double>) Mul(int[] shape, int[] other, int threads)
+    {
+        byte[] a = RandomBytes(Size(shape), 2), b = RandomBytes(Size(other), 3), z = Bytes(a.Length);
+        QParams px = new(ScaleX, ZeroX, QDType.QUInt8), py = new(ScaleY, ZeroY, QDType.QUInt8), pz = new(ScaleZ, ZeroZ, QDType.QUInt8);
+        BinaryRule rule = new(px, py, new QuantizeRule(ScaleZ, ZeroZ, QDType.QUInt8, divides: true), fused: false, relu: false, BinaryOperation.Multiply);
+        BinaryOperands operands = new(new QuantizedTensor(shape, a, px), new QuantizedTensor(other, b, py), pz, anyLayout: false);
+        NodeProto node = Nodes.Create("QLinearMul", "n", ["x", "sx", "zx", "y", "sy", "zy", "sz", "zz"], ["o"]);
+        node.Domain = "com.microsoft";
+        return (() =>
+            {
+                if (operands.Broadcast.IsPlain)
+                    BinaryKernel.Run(operands.X, operands.Y, operands.Z, rule);
+                else
+                    BinaryRuns.Run(operands, operands.Broadcast.Length, (p, q, r) => BinaryKernel.Run(p, q, r, rule, vectors: true));
+            },
+            new OrtNode(node, [("x", shape, a), ("y", other, b)], (shape, z), [("sx", ScaleX), ("zx", ZeroX), ("sy", ScaleY), ("zy", ZeroY), ("sz", ScaleZ), ("zz", ZeroZ)], threads),
+            () => Share(operands.Z.ToArray(), z));
+    }
+
+    private static (Action, OrtNode, Func<double>) MatMul(int[] shape, int threads)
+    {
+        (int products, int rows, int depth, int columns) = (shape[0], shape[1], shape[2], shape[3]);
+        byte[] a = RandomBytes(products * rows * depth, 2), b = RandomBytes(products * depth * columns, 3), y = Bytes(products * rows * columns), z = Bytes(y.Length);
+        const float scale = 10f;
+        MatMulKernel kernel = KernelSelector.Select(new MatMulProblem
+        {
+            LeftZeroPoint = ZeroX, LeftSigned = false, RightZeroPoint = ZeroY, RightSigned = false, Multiplier = ScaleX * ScaleY / scale, OutputZeroPoint = ZeroZ, OutputSigned = false,
+        });
+        MatMulStack stack = new(rows, depth, columns, [.. Enumerable.Range(0, products)], [.. Enumerable.Range(0, products)]);
+        NodeProto node = Nodes.Create("QLinearMatMul", "n", ["x", "sx", "zx", "y", "sy", "zy", "sz", "zz"], ["o"]);
+        return (() => kernel.Run(a, b, stack, y),
+            new OrtNode(node, [("x", [products, rows, depth], a), ("y", [products, depth, columns], b)], ([products, rows, columns], z),
+                [("sx", ScaleX), ("zx", ZeroX), ("sy", ScaleY), ("zy", ZeroY), ("sz", scale), ("zz", ZeroZ)], threads), () => Share(y, z));
+    }
+
+    private static (Action, OrtNode, Func<double>) Softmax(int[] shape, int threads)
+    {
+        byte[] x = RandomBytes(Size(shape), 2), y = Bytes(x.Length), z = Bytes(x.Length);
+        SoftmaxRule rule = new(new QParams(ScaleX, ZeroX, QDType.QUInt8), new QParams(1f / 256, 0, QDType.QUInt8), 256);
+        NodeProto node = Nodes.Create("QLinearSoftmax", "n", ["x", "sx", "zx", "sz", "zz"], ["o"], Nodes.Attribute("axis", -1L), Nodes.Attribute("opset", 13L));
+        node.Domain = "com.microsoft";
+        return (() => SoftmaxKernel.Run(x, y, shape[1], rule),
+            new OrtNode(node, [("x", shape, x)], (shape, z), [("sx", ScaleX), ("zx", ZeroX), ("sz", 1f / 256), ("zz", (byte)0)], threads), () => Share(y, z));
+    }
+
+    /// <summary>Two tensors along the channels, which are last here; the second one's parameters are not the result's.</summary>
+    private static (Action, OrtNode, Func<double>) Concat(int[] shape, int threads)
+    {
+        int channels = shape[1], area = shape[2] * shape[3];
+        byte[] a = RandomBytes(Size(shape), 2), b = RandomBytes(a.Length, 3), y = Bytes(2 * a.Length), z = Bytes(y.Length);
+        QParams px = new(ScaleX, ZeroX, QDType.QUInt8), py = new(ScaleY, ZeroY, QDType.QUInt8);
+        QuantizedConcat layer = new(px, engine: EngineKind.OnnxRuntime);
+        int[] from = [shape[0], shape[2], shape[3], channels], to = [shape[0], shape[2], shape[3], 2 * channels];
+        NodeProto node = Nodes.Create("QLinearConcat", "n", ["sx", "zx", "x", "sx", "zx", "y", "sy", "zy"], ["o"], Nodes.Attribute("axis", 3L));
+        node.Domain = "com.microsoft";
+        return (() =>
+            {
+                layer.Join(a, px, shape[0], channels, area, y, 2 * channels, 0, KernelLayout.ChannelsLast);
+                layer.Join(b, py, shape[0], channels, area, y, 2 * channels, channels, KernelLayout.ChannelsLast);
+            },
+            new OrtNode(node, [("x", from, a), ("y", from, b)], (to, z), [("sx", ScaleX), ("zx", ZeroX), ("sy", ScaleY), ("zy", ZeroY)], threads), () => Share(y, z));
     }
 
     private static (Action, OrtNode, Func<double>) Table(int[] shape, int threads)

@@ -1,5 +1,6 @@
 using System.Buffers;
 using QuantPS.Engine.Kernels;
+using QuantPS.Engine.Kernels.Vector;
 
 namespace QuantPS.Engine.Layers;
 
@@ -24,6 +25,8 @@ internal static class BinaryRuns
         bool alike = tail is null || vector == 0 || vector == broadcast.Length;
         if (alike && broadcast.Length < RowBytes && broadcast.RowsOfPixels() is var (images, pixels, channels, secondIsRow))
             RunRows(operands, images, pixels, channels, secondIsRow, vector == 0 ? tail ?? kernel : kernel);
+        else if (alike && broadcast.Runs == 1)
+            KernelThreads.Split(broadcast.Length, Least, new Stretch(operands, vector == 0 ? tail ?? kernel : kernel), Lanes.Wide);
         else
             KernelThreads.Split(broadcast.Runs, Math.Max(1, Least / Math.Max(1, broadcast.Length)), new Work(operands, vector, kernel, tail ?? kernel));
     }
@@ -43,6 +46,14 @@ internal static class BinaryRuns
                 new Rows((secondIsRow ? operands.X : operands.Y).Slice(at, pixels * channels), rows.AsMemory(0, length), operands.Z.Slice(at, pixels * channels), secondIsRow, kernel));
         }
         ArrayPool<byte>.Shared.Return(rows);
+    }
+
+    /// <summary>A single stretch, shared out.</summary>
+    private readonly struct Stretch(BinaryOperands operands, Kernel kernel) : IKernelWork
+    {
+        public void Run(int from, int to) => kernel(Part(operands.X, from, to), Part(operands.Y, from, to), operands.Z.Span[from..to]);
+
+        private static ReadOnlySpan<byte> Part(ReadOnlyMemory<byte> operand, int from, int to) => operand.Length == 1 ? operand.Span : operand.Span[from..to];
     }
 
     private readonly struct Rows(ReadOnlyMemory<byte> image, ReadOnlyMemory<byte> rows, Memory<byte> result, bool secondIsRow, Kernel kernel) : IKernelWork

@@ -65,9 +65,9 @@ public sealed class AttentionKernelTests : IDisposable
     [Theory]
     [InlineData(null, true, true, true, true, "vector-matmul-4x32-avx512")]
     [InlineData("vector", true, true, true, true, "vector-matmul-4x32-avx512")]
-    [InlineData(null, false, true, true, true, "vector-matmul-4x16-avxvnni")]
-    [InlineData(null, false, false, true, true, "vector-matmul-4x16-avx2")]
-    [InlineData(null, false, false, false, true, "vector-matmul-4x16-vector128")]
+    [InlineData(null, false, true, true, true, "vector-matmul-6x16-avxvnni")]
+    [InlineData(null, false, false, true, true, "vector-matmul-6x16-avx2")]
+    [InlineData(null, false, false, false, true, "vector-matmul-6x16-vector128")]
     [InlineData("reference", true, true, true, true, "reference-matmul")]
     [InlineData(null, false, false, false, false, "reference-matmul")]
     public void Ladder_for_products(string? forced, bool vnni512, bool vnni, bool avx2, bool vector128, string expected) =>

@@ -11,6 +11,9 @@ internal interface IByteKind
 
     /// <summary>Eight bytes.</summary>
     static abstract Vector256<int> Widen256(ref byte b);
+
+    /// <summary>32 bytes in the order of <see cref="Lanes.PackSpread"/>.</summary>
+    static abstract (Vector256<float> A, Vector256<float> B, Vector256<float> C, Vector256<float> D) Spread256(ref byte b);
 }
 
 /// <summary>quint8.</summary>
@@ -21,6 +24,9 @@ internal readonly struct UnsignedBytes : IByteKind
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> Widen256(ref byte b) => Lanes.UnsignedAt(ref b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Vector256<float> A, Vector256<float> B, Vector256<float> C, Vector256<float> D) Spread256(ref byte b) => Lanes.Spread(Vector256.LoadUnsafe(ref b), 0);
 }
 
 /// <summary>qint8.</summary>
@@ -31,6 +37,9 @@ internal readonly struct SignedBytes : IByteKind
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> Widen256(ref byte b) => Lanes.SignedAt(ref b);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Vector256<float> A, Vector256<float> B, Vector256<float> C, Vector256<float> D) Spread256(ref byte b) => Lanes.Spread(Vector256.LoadUnsafe(ref b) ^ Vector256.Create((byte)128), 128);
 }
 
 /// <summary>Integers to real values by a scale and a second number.</summary>

@@ -8,7 +8,7 @@ namespace QuantPS.Engine.Kernels.Vector;
 /// byte of the result is looked up.</summary>
 internal static class FewChannels512
 {
-    public const int Most = 4;
+    private const int Most = FewChannels.Most;
 
     private const int Pixels = 64;
 

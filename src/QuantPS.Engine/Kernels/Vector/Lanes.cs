@@ -90,6 +90,26 @@ internal static class Lanes
         return Vector256.Create(low, high);
     }
 
+    /// <summary>The first elements of four vectors, then the second ones, and so on: 4 x 8 transposed.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Vector256<int> First, Vector256<int> Second, Vector256<int> Third, Vector256<int> Fourth) Interleave(Vector256<int> a, Vector256<int> b, Vector256<int> c, Vector256<int> d)
+    {
+        if (!Avx2.IsSupported)
+        {
+            (Vector128<int> a0, Vector128<int> a1, Vector128<int> a2, Vector128<int> a3) = Interleave(a.GetLower(), b.GetLower(), c.GetLower(), d.GetLower());
+            (Vector128<int> b0, Vector128<int> b1, Vector128<int> b2, Vector128<int> b3) = Interleave(a.GetUpper(), b.GetUpper(), c.GetUpper(), d.GetUpper());
+            return (Vector256.Create(a0, a1), Vector256.Create(a2, a3), Vector256.Create(b0, b1), Vector256.Create(b2, b3));
+        }
+        Vector256<long> abLow = Avx2.UnpackLow(a, b).AsInt64(), abHigh = Avx2.UnpackHigh(a, b).AsInt64(), cdLow = Avx2.UnpackLow(c, d).AsInt64(), cdHigh = Avx2.UnpackHigh(c, d).AsInt64();
+        // Elements 0 and 4, 1 and 5, 2 and 6, 3 and 7 of all four.
+        Vector256<long> p = Avx2.UnpackLow(abLow, cdLow), q = Avx2.UnpackHigh(abLow, cdLow), r = Avx2.UnpackLow(abHigh, cdHigh), s = Avx2.UnpackHigh(abHigh, cdHigh);
+        return (Avx2.Permute2x128(p, q, 0x20).AsInt32(), Avx2.Permute2x128(r, s, 0x20).AsInt32(), Avx2.Permute2x128(p, q, 0x31).AsInt32(), Avx2.Permute2x128(r, s, 0x31).AsInt32());
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Vector128<int>, Vector128<int>, Vector128<int>, Vector128<int>) Interleave(Vector128<int> a, Vector128<int> b, Vector128<int> c, Vector128<int> d) =>
+        (Vector128.Create(a[0], b[0], c[0], d[0]), Vector128.Create(a[1], b[1], c[1], d[1]), Vector128.Create(a[2], b[2], c[2], d[2]), Vector128.Create(a[3], b[3], c[3], d[3]));
+
     /// <summary>64 steps plus the zero point, saturated to 8 bits: see <see cref="OutputZero"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<byte> Pack(Vector512<int> a, Vector512<int> b, Vector512<int> c, Vector512<int> d, OutputZero zero)
@@ -106,6 +126,15 @@ internal static class Lanes
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<byte> Pack(Vector256<int> a, Vector256<int> b, Vector256<int> c, Vector256<int> d, OutputZero zero)
     {
+        Vector256<byte> bytes = PackSpread(a, b, c, d, zero);
+        return Avx2.IsSupported ? Avx2.PermuteVar8x32(bytes.AsInt32(), Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7)).AsByte() : bytes;
+    }
+
+    /// <summary>The same for steps as <see cref="Spread"/> and <see cref="Products"/> leave them: with AVX2, which packs and unpacks within 128 bits, vector i has
+    /// the elements 4 i to 4 i + 3 and 16 + 4 i to 16 + 4 i + 3; else they are in order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<byte> PackSpread(Vector256<int> a, Vector256<int> b, Vector256<int> c, Vector256<int> d, OutputZero zero)
+    {
         Vector256<short> z = Vector256.Create(zero.Addend);
         Vector256<byte> flip = Vector256.Create(zero.Flip);
         Vector256<sbyte> least = Vector256.Create(zero.Least);
@@ -115,18 +144,67 @@ internal static class Lanes
             return Vector256.Max(Vector256.NarrowWithSaturation(low, high), least).AsByte() ^ flip;
         }
         Vector256<short> ab = Avx2.AddSaturate(Avx2.PackSignedSaturate(a, b), z), cd = Avx2.AddSaturate(Avx2.PackSignedSaturate(c, d), z);
-        Vector256<sbyte> bytes = Vector256.Max(Avx2.PackSignedSaturate(ab, cd), least);
-        return Avx2.PermuteVar8x32(bytes.AsInt32(), Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7)).AsByte() ^ flip;
+        return Vector256.Max(Avx2.PackSignedSaturate(ab, cd), least).AsByte() ^ flip;
+    }
+
+    /// <summary>Products of twice 32 unsigned bytes, a zero point taken from each, in the order of <see cref="PackSpread"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Vector256<int> A, Vector256<int> B, Vector256<int> C, Vector256<int> D) Products(Vector256<byte> x, Vector256<short> zeroX, Vector256<byte> y, Vector256<short> zeroY)
+    {
+        if (!Avx2.IsSupported)
+        {
+            (Vector256<ushort> p, Vector256<ushort> q) = Vector256.Widen(x);
+            (Vector256<ushort> r, Vector256<ushort> s) = Vector256.Widen(y);
+            (Vector256<int> a, Vector256<int> b) = Vector256.Widen(p.AsInt16() - zeroX);
+            (Vector256<int> c, Vector256<int> d) = Vector256.Widen(q.AsInt16() - zeroX);
+            (Vector256<int> e, Vector256<int> f) = Vector256.Widen(r.AsInt16() - zeroY);
+            (Vector256<int> g, Vector256<int> h) = Vector256.Widen(s.AsInt16() - zeroY);
+            return (a * e, b * f, c * g, d * h);
+        }
+        Vector256<short> lowX = Avx2.UnpackLow(x, default).AsInt16() - zeroX, highX = Avx2.UnpackHigh(x, default).AsInt16() - zeroX;
+        Vector256<short> lowY = Avx2.UnpackLow(y, default).AsInt16() - zeroY, highY = Avx2.UnpackHigh(y, default).AsInt16() - zeroY;
+        // The lower and the upper halves of 32-bit products.
+        Vector256<short> low = Avx2.MultiplyLow(lowX, lowY), above = Avx2.MultiplyHigh(lowX, lowY), high = Avx2.MultiplyLow(highX, highY), aboveHigh = Avx2.MultiplyHigh(highX, highY);
+        return (Avx2.UnpackLow(low, above).AsInt32(), Avx2.UnpackHigh(low, above).AsInt32(), Avx2.UnpackLow(high, aboveHigh).AsInt32(), Avx2.UnpackHigh(high, aboveHigh).AsInt32());
+    }
+
+    /// <summary>32 unsigned bytes less a number as float32, in the order of <see cref="PackSpread"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Vector256<float> A, Vector256<float> B, Vector256<float> C, Vector256<float> D) Spread(Vector256<byte> bytes, int less)
+    {
+        if (!Avx2.IsSupported)
+        {
+            (Vector256<ushort> first, Vector256<ushort> second) = Vector256.Widen(bytes);
+            (Vector256<uint> a, Vector256<uint> b) = Vector256.Widen(first);
+            (Vector256<uint> c, Vector256<uint> d) = Vector256.Widen(second);
+            Vector256<int> integer = Vector256.Create(less);
+            return (Vector256.ConvertToSingle(a.AsInt32() - integer), Vector256.ConvertToSingle(b.AsInt32() - integer),
+                Vector256.ConvertToSingle(c.AsInt32() - integer), Vector256.ConvertToSingle(d.AsInt32() - integer));
+        }
+        // A byte in the lowest bits of 2^23 is 2^23 more as a number; both steps are exact.
+        const short upper = 0x4B00;
+        Vector256<short> low = Avx2.UnpackLow(bytes, default).AsInt16(), high = Avx2.UnpackHigh(bytes, default).AsInt16(), u = Vector256.Create(upper);
+        Vector256<float> l = Vector256.Create((float)((1 << 23) + less));
+        return (Avx2.UnpackLow(low, u).AsSingle() - l, Avx2.UnpackHigh(low, u).AsSingle() - l, Avx2.UnpackLow(high, u).AsSingle() - l, Avx2.UnpackHigh(high, u).AsSingle() - l);
     }
 }
 
 /// <summary>A zero point as <see cref="Lanes"/> packs with it: quint8 is packed as qint8, 128 lower, and its sign bit flipped back.</summary>
-internal readonly struct OutputZero(int zeroPoint, bool signed, bool relu = false)
+internal readonly struct OutputZero
 {
-    public short Addend { get; } = (short)(signed ? zeroPoint : zeroPoint - 128);
+    // Inlined, so that a loop finds the numbers in registers.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public OutputZero(int zeroPoint, bool signed, bool relu = false)
+    {
+        Addend = (short)(signed ? zeroPoint : zeroPoint - 128);
+        Flip = signed ? (byte)0 : (byte)0x80;
+        Least = relu ? (sbyte)Addend : sbyte.MinValue;
+    }
 
-    public byte Flip { get; } = signed ? (byte)0 : (byte)0x80;
+    public short Addend { get; }
+
+    public byte Flip { get; }
 
     /// <summary>Nothing below this: the zero point with a ReLU.</summary>
-    public sbyte Least { get; } = (sbyte)(relu ? (signed ? zeroPoint : zeroPoint - 128) : sbyte.MinValue);
+    public sbyte Least { get; }
 }

@@ -4,18 +4,19 @@ using System.Runtime.Intrinsics.X86;
 
 namespace QuantPS.Engine.Kernels.Vector;
 
-/// <summary>Sums of products of a tile: four rows with two vectors of columns. Operands are pairs of int16, of neighbouring k, so that the zero points are
+/// <summary>Sums of products of a tile: some rows with two vectors of columns. Operands are pairs of int16, of neighbouring k, so that the zero points are
 /// out of them and a pair of products is one instruction.</summary>
 /// <remarks>Scalar equivalent of a sum: over all pairs p, a.low * b.low + a.high * b.high, at most 2 * 255 * 255, in int32 with wrap-around.</remarks>
 internal unsafe interface IPairTile
 {
     static abstract string Isa { get; }
 
-    /// <summary>Columns of a tile.</summary>
+    static abstract int Rows { get; }
+
     static abstract int Columns { get; }
 
-    /// <summary>The four rows of a: pairs in a row, one row behind the other; b: per pair the columns of the tile; sums: four rows, a stride apart.</summary>
-    static abstract void Multiply(int* a, int* b, int pairs, int* sums, int stride);
+    /// <summary>The rows of a: pairs in a row, one row behind the other; b: per pair the columns of the tile; sums: as many rows, a stride apart.</summary>
+    static abstract void Multiply(int* a, int* b, nint pairs, int* sums, int stride);
 }
 
 /// <summary>VPMADDWD on 512 bits: a tile of 4 x 32.</summary>
@@ -23,10 +24,12 @@ internal readonly unsafe struct PairTile512 : IPairTile
 {
     public static string Isa => "avx512";
 
+    public static int Rows => 4;
+
     public static int Columns => 32;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Multiply(int* a, int* b, int pairs, int* sums, int stride)
+    public static void Multiply(int* a, int* b, nint pairs, int* sums, int stride)
     {
         Vector512<int> s00 = default, s01 = default, s10 = default, s11 = default, s20 = default, s21 = default, s30 = default, s31 = default;
         for (int* end = a + pairs; a < end; a++, b += 32)
@@ -97,18 +100,21 @@ internal readonly struct PortablePairs : IPairProduct
     }
 }
 
-/// <summary>256 bits: a tile of 4 x 16.</summary>
+/// <summary>256 bits: a tile of 6 x 16, whose sums, columns and one factor take 15 registers of 16.</summary>
 internal readonly unsafe struct PairTile256<TPairs> : IPairTile where TPairs : struct, IPairProduct
 {
     public static string Isa => TPairs.Isa;
 
+    public static int Rows => 6;
+
     public static int Columns => 16;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Multiply(int* a, int* b, int pairs, int* sums, int stride)
+    public static void Multiply(int* a, int* b, nint pairs, int* sums, int stride)
     {
-        Vector256<int> s00 = default, s01 = default, s10 = default, s11 = default, s20 = default, s21 = default, s30 = default, s31 = default;
-        for (int* end = a + pairs; a < end; a++, b += 16)
+        Vector256<int> s00 = default, s01 = default, s10 = default, s11 = default, s20 = default, s21 = default, s30 = default, s31 = default, s40 = default, s41 = default, s50 = default, s51 = default;
+        int* lower = a + 3 * pairs;
+        for (int* end = a + pairs; a < end; a++, lower++, b += 16)
         {
             Vector256<short> low = Vector256.Load((short*)b), high = Vector256.Load((short*)(b + 8));
             Vector256<short> v = Vector256.Create(a[0]).AsInt16();
@@ -120,9 +126,15 @@ internal readonly unsafe struct PairTile256<TPairs> : IPairTile where TPairs : s
             v = Vector256.Create(a[2 * pairs]).AsInt16();
             s20 = TPairs.MultiplyAdd(s20, v, low);
             s21 = TPairs.MultiplyAdd(s21, v, high);
-            v = Vector256.Create(a[3 * pairs]).AsInt16();
+            v = Vector256.Create(lower[0]).AsInt16();
             s30 = TPairs.MultiplyAdd(s30, v, low);
             s31 = TPairs.MultiplyAdd(s31, v, high);
+            v = Vector256.Create(lower[pairs]).AsInt16();
+            s40 = TPairs.MultiplyAdd(s40, v, low);
+            s41 = TPairs.MultiplyAdd(s41, v, high);
+            v = Vector256.Create(lower[2 * pairs]).AsInt16();
+            s50 = TPairs.MultiplyAdd(s50, v, low);
+            s51 = TPairs.MultiplyAdd(s51, v, high);
         }
         s00.Store(sums);
         s01.Store(sums + 8);
@@ -132,5 +144,9 @@ internal readonly unsafe struct PairTile256<TPairs> : IPairTile where TPairs : s
         s21.Store(sums + 8);
         s30.Store(sums += stride);
         s31.Store(sums + 8);
+        s40.Store(sums += stride);
+        s41.Store(sums + 8);
+        s50.Store(sums += stride);
+        s51.Store(sums + 8);
     }
 }

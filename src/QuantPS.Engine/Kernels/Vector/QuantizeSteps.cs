@@ -18,6 +18,18 @@ internal interface IQuantizeSteps
     static abstract float Factor(in QuantizeRule rule);
 }
 
+/// <summary>The steps of four vectors.</summary>
+internal static class QuantizeSteps
+{
+    /// <inheritdoc cref="IQuantizeSteps.Steps(Vector256{float}, Vector256{float}, Vector256{float}, Vector256{int})"/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Vector256<int> A, Vector256<int> B, Vector256<int> C, Vector256<int> D) Four<TSteps>(Vector256<float> a, Vector256<float> b, Vector256<float> c, Vector256<float> d,
+        Vector256<float> factor, Vector256<float> inverse, Vector256<int> zeroPoint) where TSteps : IQuantizeSteps =>
+        typeof(TSteps) == typeof(OnnxSteps)
+            ? OnnxSteps.Four(a, b, c, d, factor, inverse)
+            : (TSteps.Steps(a, factor, inverse, zeroPoint), TSteps.Steps(b, factor, inverse, zeroPoint), TSteps.Steps(c, factor, inverse, zeroPoint), TSteps.Steps(d, factor, inverse, zeroPoint));
+}
+
 /// <summary>PyTorch's rule.</summary>
 internal readonly struct TorchSteps : IQuantizeSteps
 {
@@ -65,6 +77,24 @@ internal readonly struct OnnxSteps : IQuantizeSteps
         Vector256<float> v = x * inverse;
         Vector256<int> steps = Lanes.Round(v);
         return Vector256.GreaterThanAny(Vector256.Abs(v - Vector256.ConvertToSingle(steps)), Vector256.Create(Near)) ? Lanes.Round(x / factor) : steps;
+    }
+
+    /// <summary>Four vectors, whose nearness to ties is asked for once.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (Vector256<int> A, Vector256<int> B, Vector256<int> C, Vector256<int> D) Four(Vector256<float> a, Vector256<float> b, Vector256<float> c, Vector256<float> d,
+        Vector256<float> factor, Vector256<float> inverse)
+    {
+        Vector256<float> p = a * inverse, q = b * inverse, r = c * inverse, s = d * inverse;
+        Vector256<int> stepsA = Lanes.Round(p), stepsB = Lanes.Round(q), stepsC = Lanes.Round(r), stepsD = Lanes.Round(s);
+        p = Vector256.Abs(p - Vector256.ConvertToSingle(stepsA));
+        q = Vector256.Abs(q - Vector256.ConvertToSingle(stepsB));
+        r = Vector256.Abs(r - Vector256.ConvertToSingle(stepsC));
+        s = Vector256.Abs(s - Vector256.ConvertToSingle(stepsD));
+        Vector256<float> near = Vector256.Create(Near);
+        Vector256<float> any = Vector256.GreaterThan(p, near) | Vector256.GreaterThan(q, near) | Vector256.GreaterThan(r, near) | Vector256.GreaterThan(s, near);
+        return any.AsInt32() == Vector256<int>.Zero
+            ? (stepsA, stepsB, stepsC, stepsD)
+            : (Lanes.Round(a / factor), Lanes.Round(b / factor), Lanes.Round(c / factor), Lanes.Round(d / factor));
     }
 
     public static float Factor(in QuantizeRule rule) => rule.Scale;

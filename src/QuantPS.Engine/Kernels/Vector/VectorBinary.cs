@@ -10,8 +10,17 @@ namespace QuantPS.Engine.Kernels.Vector;
 internal static class VectorBinary
 {
     /// <inheritdoc cref="ReferenceBinary.Run"/>
+    [SkipLocalsInit]
     public static void Run(ReadOnlySpan<byte> x, ReadOnlySpan<byte> y, Span<byte> z, in BinaryRule rule)
     {
+        if ((x.Length == 1) != (y.Length == 1) && VectorTable.Pays(z.Length))
+        {
+            // With a single integer it is a function of the other.
+            Span<byte> table = stackalloc byte[VectorTable.Entries];
+            Run(x.Length == 1 ? x : VectorTable.Bytes, y.Length == 1 ? y : VectorTable.Bytes, table, rule);
+            VectorTable.Run(x.Length == 1 ? y : x, z, table);
+            return;
+        }
         if (rule is { IsByRatios: true, FirstIsInner: false })
             Bytes<RatioSum<SecondInner>, WholeSteps>(x, y, z, rule);
         else if (rule.IsByRatios)
@@ -144,26 +153,20 @@ internal static class VectorBinary
         Vector256<float> factor = Vector256.Create(TSteps.Factor(rule.Output)), inverse = Vector256.Create(rule.Output.Inverse);
         Vector256<int> zeroPoint = Vector256.Create(rule.Output.ZeroPoint);
         var zero = new OutputZero(TOp.AddsZero ? rule.Output.ZeroPoint : 0, rule.Output.Min < 0, rule.Relu);
+        nint aheadX = Lanes.Narrow * stepX, aheadY = Lanes.Narrow * stepY;
         int i = 0;
         for (; i <= z.Length - Lanes.Narrow; i += Lanes.Narrow)
         {
-            ref byte p = ref Unsafe.Add(ref x, i * stepX), q = ref Unsafe.Add(ref y, i * stepY);
-            Vector256<int> a = Step<TOp, TSteps, TX, TY>(ref p, ref q, scaleX, secondX, scaleY, secondY, factor, inverse, zeroPoint);
-            Vector256<int> b = Step<TOp, TSteps, TX, TY>(ref Unsafe.Add(ref p, 8), ref Unsafe.Add(ref q, 8), scaleX, secondX, scaleY, secondY, factor, inverse, zeroPoint);
-            Vector256<int> c = Step<TOp, TSteps, TX, TY>(ref Unsafe.Add(ref p, 16), ref Unsafe.Add(ref q, 16), scaleX, secondX, scaleY, secondY, factor, inverse, zeroPoint);
-            Vector256<int> d = Step<TOp, TSteps, TX, TY>(ref Unsafe.Add(ref p, 24), ref Unsafe.Add(ref q, 24), scaleX, secondX, scaleY, secondY, factor, inverse, zeroPoint);
-            Lanes.Pack(a, b, c, d, zero).StoreUnsafe(ref to, (nuint)i);
+            (Vector256<float> a, Vector256<float> b, Vector256<float> c, Vector256<float> d) = TX.Spread256(ref x);
+            (Vector256<float> e, Vector256<float> f, Vector256<float> g, Vector256<float> h) = TY.Spread256(ref y);
+            (Vector256<int> p, Vector256<int> q, Vector256<int> r, Vector256<int> s) = QuantizeSteps.Four<TSteps>(
+                TOp.Apply(a, scaleX, secondX, e, scaleY, secondY), TOp.Apply(b, scaleX, secondX, f, scaleY, secondY),
+                TOp.Apply(c, scaleX, secondX, g, scaleY, secondY), TOp.Apply(d, scaleX, secondX, h, scaleY, secondY), factor, inverse, zeroPoint);
+            Lanes.PackSpread(p, q, r, s, zero).StoreUnsafe(ref to, (nuint)i);
+            x = ref Unsafe.Add(ref x, aheadX);
+            y = ref Unsafe.Add(ref y, aheadY);
         }
         return i;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Step<TOp, TSteps, TX, TY>(ref byte p, ref byte q, Vector256<float> scaleX, Vector256<float> secondX, Vector256<float> scaleY, Vector256<float> secondY,
-        Vector256<float> factor, Vector256<float> inverse, Vector256<int> zeroPoint)
-        where TOp : IOperation where TSteps : IQuantizeSteps where TX : IByteKind where TY : IByteKind
-    {
-        Vector256<float> v = TOp.Apply(Vector256.ConvertToSingle(TX.Widen256(ref p)), scaleX, secondX, Vector256.ConvertToSingle(TY.Widen256(ref q)), scaleY, secondY);
-        return TSteps.Steps(v, factor, inverse, zeroPoint);
     }
 
     /// <summary>Two vectors of integers as float32 to the result.</summary>

@@ -24,7 +24,8 @@ internal static class VectorGlobalAveragePool
     {
         Span<int> sums = stackalloc int[Lanes.Wide];
         byte flip = rule.Signed ? (byte)0x80 : (byte)0;
-        int width = Vector512.IsHardwareAccelerated && channels >= Lanes.Wide ? Lanes.Wide : Lanes.Narrow;
+        // A cache line, whatever the vectors.
+        int width = channels >= Lanes.Wide ? Lanes.Wide : Lanes.Narrow;
         for (int i = 0; i < y.Length; i += width)
         {
             // The last block starts earlier, so that it ends with the channels; its first sums were made before.
@@ -57,7 +58,7 @@ internal static class VectorGlobalAveragePool
     private static void Columns(ref byte x, int step, int count, byte flip, Span<int> sums)
     {
         ref int to = ref MemoryMarshal.GetReference(sums);
-        if (sums.Length == Lanes.Wide)
+        if (sums.Length == Lanes.Wide && Vector512.IsHardwareAccelerated)
         {
             ByteSums512 wide = default;
             for (int i = 0; i < count; i += Exact)
@@ -69,12 +70,19 @@ internal static class VectorGlobalAveragePool
             return;
         }
         ByteSums256 narrow = default;
-        for (int i = 0; i < count; i += Exact)
-            narrow.Add(ref Unsafe.Add(ref x, i * step), step, Math.Min(Exact, count - i), flip);
-        narrow.A.StoreUnsafe(ref to);
-        narrow.B.StoreUnsafe(ref to, 8);
-        narrow.C.StoreUnsafe(ref to, 16);
-        narrow.D.StoreUnsafe(ref to, 24);
+        if (sums.Length == Lanes.Wide)
+        {
+            ByteSums256 behind = default;
+            for (int i = 0; i < count; i += Exact)
+                narrow.Add(ref Unsafe.Add(ref x, i * step), step, Math.Min(Exact, count - i), flip, ref behind);
+            behind.CopyTo(ref Unsafe.Add(ref to, Lanes.Narrow));
+        }
+        else
+        {
+            for (int i = 0; i < count; i += Exact)
+                narrow.Add(ref Unsafe.Add(ref x, i * step), step, Math.Min(Exact, count - i), flip);
+        }
+        narrow.CopyTo(ref to);
     }
 
     private static void Narrow(ReadOnlySpan<byte> x, int channels, int area, byte flip, Span<int> sums)

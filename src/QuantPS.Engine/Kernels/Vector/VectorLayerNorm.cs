@@ -20,10 +20,14 @@ internal static class VectorLayerNorm
     {
         int whole = x.Length & -Block;
         Span<byte> last = stackalloc byte[Block];
-        // What counts as 0 adds nothing to the sums.
-        last.Fill(rule.Flip);
-        x[whole..].CopyTo(last);
-        (long sum, long squares) = Sums(last, rule.Flip);
+        (long sum, long squares) = (0, 0);
+        if (whole < x.Length)
+        {
+            // What counts as 0 adds nothing to the sums.
+            last.Fill(rule.Flip);
+            x[whole..].CopyTo(last);
+            (sum, squares) = Sums(last, rule.Flip);
+        }
         for (int i = 0; i < whole; i += Chunk)
         {
             (long s, long q) = Sums(x[i..Math.Min(whole, i + Chunk)], rule.Flip);
@@ -57,8 +61,21 @@ internal static class VectorLayerNorm
             }
             return ((long)Vector512.Sum(sum), Total(squares.GetLower().AsUInt32()) + Total(squares.GetUpper().AsUInt32()));
         }
-        Vector256<uint> sums = default, all = default;
         Vector256<byte> g = Vector256.Create(flip);
+        if (Avx2.IsSupported)
+        {
+            Vector256<ulong> sum = default;
+            Vector256<int> squares = default;
+            for (int i = 0; i < x.Length; i += Vector256<byte>.Count)
+            {
+                Vector256<byte> v = Vector256.LoadUnsafe(ref from, (nuint)i) ^ g;
+                sum += Avx2.SumAbsoluteDifferences(v, Vector256<byte>.Zero).AsUInt64();
+                Vector256<short> a = Avx2.UnpackLow(v, Vector256<byte>.Zero).AsInt16(), b = Avx2.UnpackHigh(v, Vector256<byte>.Zero).AsInt16();
+                squares += Avx2.MultiplyAddAdjacent(a, a) + Avx2.MultiplyAddAdjacent(b, b);
+            }
+            return ((long)Vector256.Sum(sum), Total(squares.AsUInt32()));
+        }
+        Vector256<uint> sums = default, all = default;
         for (int i = 0; i < x.Length; i += Vector256<byte>.Count)
         {
             (Vector256<ushort> a, Vector256<ushort> b) = Vector256.Widen(Vector256.LoadUnsafe(ref from, (nuint)i) ^ g);

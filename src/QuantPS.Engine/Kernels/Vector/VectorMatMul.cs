@@ -1,18 +1,17 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace QuantPS.Engine.Kernels.Vector;
 
 /// <summary>Products of activations by vectors: a panel of the right matrix is packed as it is multiplied, see <see cref="IPairTile"/>.</summary>
 internal sealed unsafe class VectorMatMul<TTile>(MatMulProblem problem) : MatMulKernel where TTile : struct, IPairTile
 {
-    private const int TileRows = 4;
-
     // Columns of a panel: enough to hide the packing of the left rows, few enough for the first-level cache with the depth of an attention head.
     private const int PanelColumns = 128;
 
-    public override string Name => $"vector-matmul-{TileRows}x{TTile.Columns}-{TTile.Isa}";
+    public override string Name => $"vector-matmul-{TTile.Rows}x{TTile.Columns}-{TTile.Isa}";
 
     public override void Run(ReadOnlyMemory<byte> left, ReadOnlyMemory<byte> right, MatMulStack stack, Memory<byte> output)
     {
@@ -20,7 +19,7 @@ internal sealed unsafe class VectorMatMul<TTile>(MatMulProblem problem) : MatMul
             return;
         int panels = (stack.Columns + PanelColumns - 1) / PanelColumns;
         // Rows of one product are shared out only where there are too few products and panels for the threads.
-        int jobs = stack.Products * panels, parts = jobs >= KernelThreads.Count ? 1 : Math.Min((KernelThreads.Count + jobs - 1) / jobs, (stack.Rows + TileRows - 1) / TileRows);
+        int jobs = stack.Products * panels, parts = jobs >= KernelThreads.Count ? 1 : Math.Min((KernelThreads.Count + jobs - 1) / jobs, (stack.Rows + TTile.Rows - 1) / TTile.Rows);
         using System.Buffers.MemoryHandle a = left.Pin(), b = right.Pin(), y = output.Pin();
         KernelThreads.Split(jobs * parts, new Work(problem, stack, (byte*)a.Pointer, (byte*)b.Pointer, (byte*)y.Pointer, panels, parts));
     }
@@ -32,8 +31,8 @@ internal sealed unsafe class VectorMatMul<TTile>(MatMulProblem problem) : MatMul
         public void Run(int from, int to)
         {
             int pairs = (stack.Depth + 1) / 2, width = Math.Min(PanelColumns, Padded(stack.Columns));
-            int* panel = (int*)Scratch.Get(((long)pairs * width + (long)TileRows * pairs + TileRows * PanelColumns) * sizeof(int));
-            int* rows = panel + (long)pairs * width, sums = rows + (long)TileRows * pairs;
+            int* panel = (int*)Scratch.Get(((long)pairs * width + (long)TTile.Rows * pairs + TTile.Rows * PanelColumns) * sizeof(int));
+            int* rows = panel + (long)pairs * width, sums = rows + (long)TTile.Rows * pairs;
             for (int job = from, packed = -1; job < to; job++)
             {
                 (int which, int part) = Math.DivRem(job, parts);
@@ -42,10 +41,10 @@ internal sealed unsafe class VectorMatMul<TTile>(MatMulProblem problem) : MatMul
                 if (packed != which)
                     PackRight(right + (long)stack.Right[product] * stack.Depth * stack.Columns + column, count, panel);
                 packed = which;
-                int tiles = (stack.Rows + TileRows - 1) / TileRows, first = tiles * part / parts * TileRows, end = Math.Min(stack.Rows, tiles * (part + 1) / parts * TileRows);
-                for (int row = first; row < end; row += TileRows)
+                int tiles = (stack.Rows + TTile.Rows - 1) / TTile.Rows, first = tiles * part / parts * TTile.Rows, end = Math.Min(stack.Rows, tiles * (part + 1) / parts * TTile.Rows);
+                for (int row = first; row < end; row += TTile.Rows)
                 {
-                    int height = Math.Min(TileRows, end - row);
+                    int height = Math.Min(TTile.Rows, end - row);
                     PackLeft(left + ((long)stack.Left[product] * stack.Rows + row) * stack.Depth, height, rows);
                     for (int c = 0; c < count; c += TTile.Columns)
                         TTile.Multiply(rows, panel + (long)c * pairs, pairs, sums + c, PanelColumns);
@@ -70,6 +69,14 @@ internal sealed unsafe class VectorMatMul<TTile>(MatMulProblem problem) : MatMul
                     byte* low = from + (long)2 * p * stack.Columns + c, high = low + stack.Columns;
                     bool both = 2 * p + 1 < stack.Depth;
                     int i = 0;
+                    for (; Avx2.IsSupported && both && i <= width - 16; i += 16)
+                    {
+                        Vector256<short> z = Vector256.Create((short)zero), l = Words(low + i, problem.RightSigned) - z, h = Words(high + i, problem.RightSigned) - z;
+                        // Columns 0 to 3 and 8 to 11, and those between and behind them.
+                        Vector256<int> even = Avx2.UnpackLow(l, h).AsInt32(), odd = Avx2.UnpackHigh(l, h).AsInt32();
+                        Avx2.Permute2x128(even, odd, 0x20).Store(to + i);
+                        Avx2.Permute2x128(even, odd, 0x31).Store(to + i + 8);
+                    }
                     for (; both && i <= width - 8; i += 8)
                         ((Widen(low + i, problem.RightSigned, zero) & Vector256.Create(0xFFFF)) | (Widen(high + i, problem.RightSigned, zero) << 16)).Store(to + i);
                     for (; i < width; i++)
@@ -90,7 +97,7 @@ internal sealed unsafe class VectorMatMul<TTile>(MatMulProblem problem) : MatMul
                 var row = (short*)(to + r * pairs);
                 int k = 0;
                 for (; k <= stack.Depth - 16; k += 16)
-                    Vector256.Narrow(Widen(from + k, problem.LeftSigned, zero), Widen(from + k + 8, problem.LeftSigned, zero)).Store(row + k);
+                    (Words(from + k, problem.LeftSigned) - Vector256.Create((short)zero)).Store(row + k);
                 for (; k < stack.Depth; k++)
                     row[k] = (short)Value(from[k], problem.LeftSigned, zero);
                 if (k < 2 * pairs)
@@ -138,6 +145,18 @@ internal sealed unsafe class VectorMatMul<TTile>(MatMulProblem problem) : MatMul
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static int Value(byte b, bool signed, int zero) => (signed ? (sbyte)b : b) - zero;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static Vector256<short> Words(byte* b, bool signed)
+        {
+            if (signed)
+            {
+                (Vector128<short> low, Vector128<short> high) = Vector128.Widen(Vector128.Load((sbyte*)b));
+                return Vector256.Create(low, high);
+            }
+            (Vector128<ushort> lower, Vector128<ushort> upper) = Vector128.Widen(Vector128.Load(b));
+            return Vector256.Create(lower, upper).AsInt16();
+        }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static Vector256<int> Widen(byte* b, bool signed, int zero) =>

@@ -9,8 +9,17 @@ namespace QuantPS.Engine.Kernels.Vector;
 internal static class VectorMul
 {
     /// <inheritdoc cref="ReferenceMul.Run"/>
+    [SkipLocalsInit]
     public static void Run(ReadOnlySpan<byte> x, ReadOnlySpan<byte> y, Span<byte> z, in MulRule rule)
     {
+        if ((x.Length == 1) != (y.Length == 1) && VectorTable.Pays(z.Length))
+        {
+            // With a single integer it is a function of the other.
+            Span<byte> table = stackalloc byte[VectorTable.Entries];
+            Run(x.Length == 1 ? x : VectorTable.Bytes, y.Length == 1 ? y : VectorTable.Bytes, table, rule);
+            VectorTable.Run(x.Length == 1 ? y : x, z, table);
+            return;
+        }
         // Multiplication commutes: if one operand is a single integer, that is y.
         if (x.Length == 1 && z.Length > 1)
             Run(y, x, z, rule with { ZeroX = rule.ZeroY, ZeroY = rule.ZeroX });
@@ -33,7 +42,7 @@ internal static class VectorMul
             ref byte and = ref MemoryMarshal.GetReference(one ? (ReadOnlySpan<byte>)spread : y);
             i = Vector512.IsHardwareAccelerated
                 ? Run512<TByte>(ref MemoryMarshal.GetReference(x), ref and, one ? 0 : 1, z, rule)
-                : Run256<TByte>(ref MemoryMarshal.GetReference(x), ref and, one ? 0 : 1, z, rule);
+                : Run256(ref MemoryMarshal.GetReference(x), ref and, one ? 0 : 1, z, rule);
         }
         if (i == z.Length)
             return;
@@ -70,22 +79,25 @@ internal static class VectorMul
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static int Run256<TByte>(ref byte x, ref byte y, int stepY, Span<byte> z, in MulRule rule) where TByte : IByteKind
+    private static int Run256(ref byte x, ref byte y, int stepY, Span<byte> z, in MulRule rule)
     {
         ref byte to = ref MemoryMarshal.GetReference(z);
         var zero = new OutputZero(rule.ZeroPoint, rule.Signed, rule.Relu);
-        Vector256<int> zeroX = Vector256.Create(rule.ZeroX), zeroY = Vector256.Create(rule.ZeroY), zeroZ = Vector256.Create(rule.ZeroPoint);
+        Vector256<int> zeroZ = Vector256.Create(rule.ZeroPoint);
         Vector256<float> multiplier = Vector256.Create(rule.Multiplier);
+        // qint8 is taken as quint8, 128 higher, as its zero points are.
+        byte flip = rule.Signed ? (byte)0x80 : (byte)0;
+        Vector256<short> zeroX = Vector256.Create((short)(rule.ZeroX + flip)), zeroY = Vector256.Create((short)(rule.ZeroY + flip));
+        Vector256<byte> flips = Vector256.Create(flip);
         bool indefinite = rule.Indefinite;
+        nint ahead = Lanes.Narrow * stepY;
         int i = 0;
         for (; i <= z.Length - Lanes.Narrow; i += Lanes.Narrow)
         {
-            ref byte p = ref Unsafe.Add(ref x, i), q = ref Unsafe.Add(ref y, i * stepY);
-            Vector256<int> a = Product<TByte>(ref p, ref q, zeroX, zeroY, zeroZ, multiplier, indefinite);
-            Vector256<int> b = Product<TByte>(ref Unsafe.Add(ref p, 8), ref Unsafe.Add(ref q, 8), zeroX, zeroY, zeroZ, multiplier, indefinite);
-            Vector256<int> c = Product<TByte>(ref Unsafe.Add(ref p, 16), ref Unsafe.Add(ref q, 16), zeroX, zeroY, zeroZ, multiplier, indefinite);
-            Vector256<int> d = Product<TByte>(ref Unsafe.Add(ref p, 24), ref Unsafe.Add(ref q, 24), zeroX, zeroY, zeroZ, multiplier, indefinite);
-            Lanes.Pack(a, b, c, d, zero).StoreUnsafe(ref to, (nuint)i);
+            (Vector256<int> a, Vector256<int> b, Vector256<int> c, Vector256<int> d) = Lanes.Products(Vector256.LoadUnsafe(ref x, (nuint)i) ^ flips, zeroX, Vector256.LoadUnsafe(ref y) ^ flips, zeroY);
+            Lanes.PackSpread(Steps(a, zeroZ, multiplier, indefinite), Steps(b, zeroZ, multiplier, indefinite), Steps(c, zeroZ, multiplier, indefinite), Steps(d, zeroZ, multiplier, indefinite), zero)
+                .StoreUnsafe(ref to, (nuint)i);
+            y = ref Unsafe.Add(ref y, ahead);
         }
         return i;
     }
@@ -99,10 +111,9 @@ internal static class VectorMul
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Product<TByte>(ref byte p, ref byte q, Vector256<int> zeroX, Vector256<int> zeroY, Vector256<int> zeroZ, Vector256<float> multiplier, bool indefinite)
-        where TByte : IByteKind
+    private static Vector256<int> Steps(Vector256<int> product, Vector256<int> zeroZ, Vector256<float> multiplier, bool indefinite)
     {
-        Vector256<float> v = Vector256.ConvertToSingle((TByte.Widen256(ref p) - zeroX) * (TByte.Widen256(ref q) - zeroY)) * multiplier;
+        Vector256<float> v = Vector256.ConvertToSingle(product) * multiplier;
         return indefinite ? Lanes.Limit(Lanes.RoundIndefinite(v) + zeroZ) - zeroZ : Lanes.Round(v);
     }
 }

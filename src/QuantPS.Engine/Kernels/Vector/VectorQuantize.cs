@@ -107,10 +107,9 @@ internal static class VectorQuantize
         int i = 0;
         for (; i <= x.Length - Lanes.Narrow; i += Lanes.Narrow)
         {
-            Vector256<int> a = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i), factor, inverse, zeroPoint);
-            Vector256<int> b = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i + 8), factor, inverse, zeroPoint);
-            Vector256<int> c = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i + 16), factor, inverse, zeroPoint);
-            Vector256<int> d = TSteps.Steps(Vector256.LoadUnsafe(ref from, (nuint)i + 24), factor, inverse, zeroPoint);
+            (Vector256<int> a, Vector256<int> b, Vector256<int> c, Vector256<int> d) = QuantizeSteps.Four<TSteps>(
+                Vector256.LoadUnsafe(ref from, (nuint)i), Vector256.LoadUnsafe(ref from, (nuint)i + 8), Vector256.LoadUnsafe(ref from, (nuint)i + 16), Vector256.LoadUnsafe(ref from, (nuint)i + 24),
+                factor, inverse, zeroPoint);
             Lanes.Pack(a, b, c, d, zero).StoreUnsafe(ref to, (nuint)i);
         }
         return i;

@@ -52,6 +52,12 @@ internal static class VectorTranspose
             {
                 for (; r <= r1 - 2 * Block; r += 2 * Block)
                     Double256(ref Unsafe.Add(ref from, r * columns + c), columns, ref Unsafe.Add(ref to, c * rows + r), rows);
+                if (r1 - r > Block)
+                {
+                    // Two squares that overlap.
+                    Double256(ref Unsafe.Add(ref from, r * columns + c), columns, ref Unsafe.Add(ref to, c * rows + r), rows, r1 - r - Block);
+                    continue;
+                }
             }
             for (; r < r1; r += Block)
             {
@@ -67,7 +73,8 @@ internal static class VectorTranspose
     private static void FewRows(ReadOnlySpan<byte> source, Span<byte> target, int rows, int columns, int c0, int c1)
     {
         Span<byte> block = stackalloc byte[Block * Block], turned = stackalloc byte[Block * Block];
-        int c = rows <= FewChannels512.Most && FewChannels512.IsSupported ? FewChannels512.Interleave(source, target, rows, columns, c0, c1) : c0;
+        int c = rows > FewChannels.Most ? c0 : FewChannels512.IsSupported ? FewChannels512.Interleave(source, target, rows, columns, c0, c1)
+            : FewChannels.Interleave(source, target, rows, columns, c0, c1);
         for (; c < c1; c += Block)
         {
             int count = Math.Min(Block, c1 - c);
@@ -94,7 +101,8 @@ internal static class VectorTranspose
     private static void FewColumns(ReadOnlySpan<byte> source, Span<byte> target, int rows, int columns, int r0, int r1)
     {
         Span<byte> block = stackalloc byte[Block * Block + Block], turned = stackalloc byte[Block * Block];
-        int i = columns <= FewChannels512.Most && FewChannels512.IsSupported ? FewChannels512.Separate(source, target, rows, columns, r0, r1) : r0;
+        int i = columns > FewChannels.Most ? r0 : FewChannels512.IsSupported ? FewChannels512.Separate(source, target, rows, columns, r0, r1)
+            : FewChannels.Separate(source, target, rows, columns, r0, r1);
         for (; i < r1; i += Block)
         {
             int r = Math.Min(i, rows - Block);
@@ -220,46 +228,90 @@ internal static class VectorTranspose
     }
 
     /// <summary>16 x 16, of which the lower rows may be missing.</summary>
-    [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Square128(ref byte from, int fromPitch, ref byte to, int toPitch, int rows)
     {
-        Span<Vector128<byte>> a = stackalloc Vector128<byte>[Block], b = stackalloc Vector128<byte>[Block];
-        for (int i = 0; i < Block; i++)
-            a[i] = i < rows ? Vector128.LoadUnsafe(ref Unsafe.Add(ref from, i * fromPitch)) : default;
-        for (int round = 0; round < 4; round++)
+        (Vector128<byte> a0, Vector128<byte> a1, Vector128<byte> a2, Vector128<byte> a3) = Rounds(Row(ref from, fromPitch, 0, rows), Row(ref from, fromPitch, 4, rows), Row(ref from, fromPitch, 8, rows), Row(ref from, fromPitch, 12, rows));
+        (Vector128<byte> b0, Vector128<byte> b1, Vector128<byte> b2, Vector128<byte> b3) = Rounds(Row(ref from, fromPitch, 1, rows), Row(ref from, fromPitch, 5, rows), Row(ref from, fromPitch, 9, rows), Row(ref from, fromPitch, 13, rows));
+        (Vector128<byte> c0, Vector128<byte> c1, Vector128<byte> c2, Vector128<byte> c3) = Rounds(Row(ref from, fromPitch, 2, rows), Row(ref from, fromPitch, 6, rows), Row(ref from, fromPitch, 10, rows), Row(ref from, fromPitch, 14, rows));
+        (Vector128<byte> d0, Vector128<byte> d1, Vector128<byte> d2, Vector128<byte> d3) = Rounds(Row(ref from, fromPitch, 3, rows), Row(ref from, fromPitch, 7, rows), Row(ref from, fromPitch, 11, rows), Row(ref from, fromPitch, 15, rows));
+        Store(a0, b0, c0, d0, ref to, toPitch);
+        Store(a1, b1, c1, d1, ref Unsafe.Add(ref to, 4 * toPitch), toPitch);
+        Store(a2, b2, c2, d2, ref Unsafe.Add(ref to, 8 * toPitch), toPitch);
+        Store(a3, b3, c3, d3, ref Unsafe.Add(ref to, 12 * toPitch), toPitch);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static Vector128<byte> Row(ref byte from, int pitch, int row, int rows) => row < rows ? Vector128.LoadUnsafe(ref Unsafe.Add(ref from, row * pitch)) : default;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Store(Vector128<byte> a, Vector128<byte> b, Vector128<byte> c, Vector128<byte> d, ref byte to, int pitch)
         {
-            for (int i = 0; i < Block / 2; i++)
-            {
-                b[2 * i] = Sse2.IsSupported ? Sse2.UnpackLow(a[i], a[i + Block / 2]) : AdvSimd.Arm64.ZipLow(a[i], a[i + Block / 2]);
-                b[2 * i + 1] = Sse2.IsSupported ? Sse2.UnpackHigh(a[i], a[i + Block / 2]) : AdvSimd.Arm64.ZipHigh(a[i], a[i + Block / 2]);
-            }
-            Span<Vector128<byte>> swap = a;
-            a = b;
-            b = swap;
+            (a, b, c, d) = Rounds(a, b, c, d);
+            a.StoreUnsafe(ref to);
+            b.StoreUnsafe(ref Unsafe.Add(ref to, pitch));
+            c.StoreUnsafe(ref Unsafe.Add(ref to, 2 * pitch));
+            d.StoreUnsafe(ref Unsafe.Add(ref to, 3 * pitch));
         }
-        for (int i = 0; i < Block; i++)
-            a[i].StoreUnsafe(ref Unsafe.Add(ref to, i * toPitch));
     }
 
-    /// <summary>32 rows x 16 columns: two squares side by side in 256 bits.</summary>
-    [SkipLocalsInit]
-    private static void Double256(ref byte from, int fromPitch, ref byte to, int toPitch)
+    /// <summary>Two squares of 16 columns side by side in 256 bits, the second one's rows some behind the first one's.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Double256(ref byte from, int fromPitch, ref byte to, int toPitch, int apart = Block)
     {
-        Span<Vector256<byte>> a = stackalloc Vector256<byte>[Block], b = stackalloc Vector256<byte>[Block];
-        for (int i = 0; i < Block; i++)
-            a[i] = Vector256.Create(Vector128.LoadUnsafe(ref Unsafe.Add(ref from, i * fromPitch)), Vector128.LoadUnsafe(ref Unsafe.Add(ref from, (i + Block) * fromPitch)));
-        for (int round = 0; round < 4; round++)
+        nint second = apart * fromPitch;
+        (Vector256<byte> a0, Vector256<byte> a1, Vector256<byte> a2, Vector256<byte> a3) = Rounds(ref from, second, fromPitch);
+        (Vector256<byte> b0, Vector256<byte> b1, Vector256<byte> b2, Vector256<byte> b3) = Rounds(ref Unsafe.Add(ref from, fromPitch), second, fromPitch);
+        (Vector256<byte> c0, Vector256<byte> c1, Vector256<byte> c2, Vector256<byte> c3) = Rounds(ref Unsafe.Add(ref from, 2 * fromPitch), second, fromPitch);
+        (Vector256<byte> d0, Vector256<byte> d1, Vector256<byte> d2, Vector256<byte> d3) = Rounds(ref Unsafe.Add(ref from, 3 * fromPitch), second, fromPitch);
+        Store(a0, b0, c0, d0, ref to, toPitch, apart);
+        Store(a1, b1, c1, d1, ref Unsafe.Add(ref to, 4 * toPitch), toPitch, apart);
+        Store(a2, b2, c2, d2, ref Unsafe.Add(ref to, 8 * toPitch), toPitch, apart);
+        Store(a3, b3, c3, d3, ref Unsafe.Add(ref to, 12 * toPitch), toPitch, apart);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static (Vector256<byte>, Vector256<byte>, Vector256<byte>, Vector256<byte>) Rounds(ref byte from, nint second, int pitch) => VectorTranspose.Rounds(
+            Rows(ref from, second), Rows(ref Unsafe.Add(ref from, 4 * pitch), second), Rows(ref Unsafe.Add(ref from, 8 * pitch), second), Rows(ref Unsafe.Add(ref from, 12 * pitch), second));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static Vector256<byte> Rows(ref byte from, nint second) => Vector128.LoadUnsafe(ref from).ToVector256Unsafe().WithUpper(Vector128.LoadUnsafe(ref Unsafe.Add(ref from, second)));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Store(Vector256<byte> a, Vector256<byte> b, Vector256<byte> c, Vector256<byte> d, ref byte to, int pitch, int apart)
         {
-            for (int i = 0; i < Block / 2; i++)
-            {
-                b[2 * i] = Avx2.UnpackLow(a[i], a[i + Block / 2]);
-                b[2 * i + 1] = Avx2.UnpackHigh(a[i], a[i + Block / 2]);
-            }
-            Span<Vector256<byte>> swap = a;
-            a = b;
-            b = swap;
+            (a, b, c, d) = VectorTranspose.Rounds(a, b, c, d);
+            Halves(a, ref to, apart);
+            Halves(b, ref Unsafe.Add(ref to, pitch), apart);
+            Halves(c, ref Unsafe.Add(ref to, 2 * pitch), apart);
+            Halves(d, ref Unsafe.Add(ref to, 3 * pitch), apart);
         }
-        for (int i = 0; i < Block; i++)
-            a[i].StoreUnsafe(ref Unsafe.Add(ref to, i * toPitch));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static void Halves(Vector256<byte> v, ref byte to, int apart)
+        {
+            v.GetLower().StoreUnsafe(ref to);
+            v.GetUpper().StoreUnsafe(ref to, (nuint)apart);
+        }
+    }
+
+    /// <summary>Two rounds for rows i, i + 4, i + 8 and i + 12, which become rows 4 i to 4 i + 3.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Vector256<byte>, Vector256<byte>, Vector256<byte>, Vector256<byte>) Rounds(Vector256<byte> a, Vector256<byte> b, Vector256<byte> c, Vector256<byte> d)
+    {
+        Vector256<byte> acLow = Avx2.UnpackLow(a, c), acHigh = Avx2.UnpackHigh(a, c), bdLow = Avx2.UnpackLow(b, d), bdHigh = Avx2.UnpackHigh(b, d);
+        return (Avx2.UnpackLow(acLow, bdLow), Avx2.UnpackHigh(acLow, bdLow), Avx2.UnpackLow(acHigh, bdHigh), Avx2.UnpackHigh(acHigh, bdHigh));
+    }
+
+    /// <inheritdoc cref="Rounds(Vector256{byte}, Vector256{byte}, Vector256{byte}, Vector256{byte})"/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (Vector128<byte>, Vector128<byte>, Vector128<byte>, Vector128<byte>) Rounds(Vector128<byte> a, Vector128<byte> b, Vector128<byte> c, Vector128<byte> d)
+    {
+        Vector128<byte> acLow = Low(a, c), acHigh = High(a, c), bdLow = Low(b, d), bdHigh = High(b, d);
+        return (Low(acLow, bdLow), High(acLow, bdLow), Low(acHigh, bdHigh), High(acHigh, bdHigh));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static Vector128<byte> Low(Vector128<byte> x, Vector128<byte> y) => Sse2.IsSupported ? Sse2.UnpackLow(x, y) : AdvSimd.Arm64.ZipLow(x, y);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        static Vector128<byte> High(Vector128<byte> x, Vector128<byte> y) => Sse2.IsSupported ? Sse2.UnpackHigh(x, y) : AdvSimd.Arm64.ZipHigh(x, y);
     }
 }
