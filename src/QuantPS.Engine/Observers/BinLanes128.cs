@@ -33,7 +33,7 @@ internal struct BinLanes128 : IBinLanes<BinLanes128>
         low = Vector128.Create(float.PositiveInfinity),
         high = Vector128.Create(float.NegativeInfinity),
         fraction = Vector128.Create((1 << edges.ClearBits) - 1),
-        end = Vector128.Create((uint)edges.Bins << edges.ClearBits),
+        end = Vector128.Create((uint)edges.Even << edges.ClearBits),
         shift = edges.ClearBits,
     };
 

@@ -29,7 +29,7 @@ internal struct BinLanes256 : IBinLanes<BinLanes256>
         low = Vector256.Create(float.PositiveInfinity),
         high = Vector256.Create(float.NegativeInfinity),
         fraction = Vector256.Create(int.MinValue | (1 << edges.ClearBits) - 1),
-        end = Vector256.Create(edges.Bins << edges.ClearBits),
+        end = Vector256.Create(edges.Even << edges.ClearBits),
         shift = Vector128.CreateScalar(edges.ClearBits),
     };
 

@@ -25,7 +25,7 @@ internal struct BinLanes512 : IBinLanes<BinLanes512>
         low = Vector512.Create(float.PositiveInfinity),
         high = Vector512.Create(float.NegativeInfinity),
         fraction = Vector512.Create((1 << edges.ClearBits) - 1),
-        end = Vector512.Create((uint)edges.Bins << edges.ClearBits),
+        end = Vector512.Create((uint)edges.Even << edges.ClearBits),
         shift = Vector128.CreateScalar(edges.ClearBits),
     };
 

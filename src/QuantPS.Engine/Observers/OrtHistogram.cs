@@ -15,6 +15,9 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     /// <summary>So many bins are never reached by data of one kind; a range that jumps a million times would ask for gigabytes.</summary>
     private const int MaxBins = 1 << 24;
 
+    /// <summary>Times the bins that there were, up to which these hold most values of whatever is spread about zero.</summary>
+    private const int MostGrown = 4;
+
     /// <summary>Smallest value seen, signed also for a histogram of absolute values. NaN before the first.</summary>
     public float Min { get; set; } = float.NaN;
 
@@ -72,7 +75,7 @@ internal sealed class OrtHistogram(int bins, bool absolute)
         if (counts.IsEmpty)
             return;
         (this.counts, this.edges, size) = (counts.ToArray(), edges.ToArray(), counts.Length);
-        even = EvenEdges.Of(edges);
+        even = Spacing();
     }
 
     /// <summary>Adds the counts of a histogram with the same edges.</summary>
@@ -172,7 +175,7 @@ internal sealed class OrtHistogram(int bins, bool absolute)
             exact[k] = k <= old ? edges[k] : from + (k - old - 1) * step;
             edges[k] = (float)exact[k];
         }
-        even = EvenEdges.Of(Edges);
+        even = Spacing();
         Count(data, absolute: true, new AscendingRule<double>(exact, size), threads);
         ArrayPool<double>.Shared.Return(exact);
     }
@@ -220,8 +223,11 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     private void FillEdges(float first, float last)
     {
         Linspace(first, last, edges.AsSpan(0, size + 1));
-        even = EvenEdges.Of(Edges);
+        even = Spacing();
     }
+
+    /// <summary>The bins that a histogram of absolute values began with hold most of them, and are even; those added since are each a rounding off.</summary>
+    private EvenEdges Spacing() => EvenEdges.Of(Edges, absolute && size <= MostGrown * bins ? bins : size);
 
     /// <summary>numpy.histogram with a range: a bin by arithmetic, corrected by the edges.</summary>
     private readonly struct UniformRule(float[] edges, int bins) : IBinRule

@@ -80,6 +80,31 @@ public class ScanTests
         }
     }
 
+    [Theory, InlineData(4), InlineData(8), InlineData(16)]
+    public void EdgesThatGrewUnevenAreTheRules(int lanes)
+    {
+        Random random = new(17);
+        // Even at first, then a little wider, then at random.
+        float[] edges = new float[257];
+        for (int k = 1; k < edges.Length; k++)
+            edges[k] = edges[k - 1] + (k <= 128 ? 0.01f : k <= 192 ? 0.0101f : 0.001f + 0.02f * random.NextSingle());
+        foreach (int even in new[] { 128, 192, 256 })
+        {
+            float[] data = new float[50_000];
+            foreach (ref float v in data.AsSpan())
+                v = random.Next(5) == 0 ? edges[random.Next(edges.Length)] : 3f * random.NextSingle() - 0.1f;
+            int[] expected = new int[256], counts = new int[257];
+            EdgeRule rule = new(edges);
+            foreach (float v in data)
+            {
+                if (rule.BinOf(v) is int bin and >= 0)
+                    expected[bin]++;
+            }
+            Assert.Equal(ValueRange.Of(data), EdgeCounter.Count(data, counts, EvenEdges.Of(edges, even), absolute: false, rule, lanes: lanes));
+            Assert.Equal(expected, counts[..256]);
+        }
+    }
+
     [Theory, MemberData(nameof(Specs))]
     public void ThreadsDoNotMatter(ObserverSpec spec)
     {
@@ -229,6 +254,16 @@ public class ScanTests
         public int Threads => 3;
 
         public void Run(int count, Action<int> part) => Parallel.For(0, count, part);
+    }
+
+    private readonly struct EdgeRule(float[] edges) : IBinRule
+    {
+        public int BinOf(float value)
+        {
+            int at = Array.BinarySearch(edges, value);
+            at = at < 0 ? ~at - 1 : at;
+            return value == edges[^1] ? edges.Length - 2 : at >= edges.Length - 1 ? -1 : at;
+        }
     }
 
     private readonly struct Rule(float low, float high, int bins) : IBinRule

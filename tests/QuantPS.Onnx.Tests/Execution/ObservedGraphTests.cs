@@ -146,7 +146,7 @@ public class ObservedGraphTests
         int done = 0;
         using Watched watched = new(model, values, _ => true, new SessionSettings { IntraOpThreads = threads }, (_, _, _, pool) =>
         {
-            Assert.Equal(threads, pool.Threads);
+            Assert.Equal(threads, pool!.Threads);
             pool.Run(7, part => _ = fail && part == 4 ? throw new InvalidTimeZoneException("mine") : Interlocked.Add(ref done, 1 << (4 * part)));
         }, threads);
         watched.Run(TestModels.Random(7, shapes[0]));
