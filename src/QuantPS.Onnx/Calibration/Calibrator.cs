@@ -52,7 +52,7 @@ public sealed class Calibrator : IDisposable
             .Select(n => n.Output)];
         string[] present = [.. observers.Keys.Where(v => plan.Model.Graph.Producer(v) is not null || plan.Model.Graph.Inputs.Any(i => i.Name == v))];
         watched = [.. present.Select(v => (v, observers[v], channels.GetValueOrDefault(v)))];
-        settings = (settings ?? new()) with { SpinBetweenRuns = false };
+        settings ??= new();
         // By itself ONNX Runtime takes the cores for threads of fewer on some machines, and the observers share the session's threads.
         if (settings.IntraOpThreads == 0)
             settings = settings with { IntraOpThreads = Environment.ProcessorCount };
