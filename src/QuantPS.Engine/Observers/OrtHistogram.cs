@@ -23,7 +23,7 @@ internal sealed class OrtHistogram(int bins, bool absolute)
 
     public float Max { get; set; } = float.NaN;
 
-    // Both have room to grow: edges are added at the ends, and rarely many.
+    // Both have room to grow from the first on: edges are added a few at a time, and what is left of smaller arrays would add up.
     private long[] counts = [];
     private float[] edges = [];
     private int size;
@@ -209,7 +209,7 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     {
         if (count > counts.Length)
         {
-            int room = IsEmpty ? count : count + count / 4;
+            int room = 2 * count;
             Array.Resize(ref counts, room);
             Array.Resize(ref edges, room + 1);
         }
