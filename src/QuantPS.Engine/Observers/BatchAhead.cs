@@ -22,7 +22,7 @@ internal sealed class BatchAhead
         where TRule : struct, IBinRule
     {
         if (counts.Length <= edges.Bins)
-            counts = new int[edges.Bins + 1];
+            counts = new int[edges.Bins + edges.Bins / 2 + 1];
         ValueRange range = EdgeCounter.Count(data, counts, edges, absolute, rule, threads);
         IsValid = range.Min >= limits.Min && range.Max <= limits.Max;
         return range;

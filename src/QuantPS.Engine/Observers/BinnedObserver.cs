@@ -68,17 +68,17 @@ public abstract class BinnedObserver : Observer
         combined = null;
     }
 
-    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads)
+    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, int block, ValueRange? range, IWorkSharing? threads)
     {
         ahead.Clear();
-        ValueRange range = own.IsEmpty || own.IsNaN ? ValueRange.Of(data, threads)
+        ValueRange all = own.IsEmpty || own.IsNaN ? range ?? ValueRange.Of(data, threads)
             : Spec.TorchVersion == TorchVersion.V1_13 ? HistogramV113.CountAhead(own, ahead, data, threads) : HistogramV2.CountAhead(own, ahead, data, threads);
-        if (!ahead.IsValid && range.IsFinite)
+        if (!ahead.IsValid && all.IsFinite)
         {
             (grown ??= new HistogramState(Spec.Bins)).CopyFrom(own);
-            Observe(grown, data, range.Min, range.Max, threads);
+            Observe(grown, data, all.Min, all.Max, threads);
         }
-        return range;
+        return all;
     }
 
     private protected override void CommitCore()

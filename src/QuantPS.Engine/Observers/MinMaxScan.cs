@@ -34,8 +34,8 @@ internal static class MinMaxScan
             // Numbers only: the native minimum of the lanes will do, and channels of a few pixels end here as often as they begin.
             min0 = Vector256.MinNative(min0, min1);
             max0 = Vector256.MaxNative(max0, max1);
-            min = Smallest(Vector128.MinNative(min0.GetLower(), min0.GetUpper()));
-            max = -Smallest(-Vector128.MaxNative(max0.GetLower(), max0.GetUpper()));
+            min = BinLanes256.Smallest(min0);
+            max = -BinLanes256.Smallest(-max0);
         }
         for (; i < data.Length; i++)
         {
@@ -46,29 +46,40 @@ internal static class MinMaxScan
         return (min + 0f, max + 0f);
     }
 
-    private static float Smallest(Vector128<float> v)
-    {
-        v = Vector128.MinNative(v, Vector128.Shuffle(v, Vector128.Create(2, 3, 0, 1)));
-        return Vector128.MinNative(v, Vector128.Shuffle(v, Vector128.Create(1, 0, 3, 2)))[0];
-    }
-
     /// <summary>The same for every column of a row-major matrix that has as many columns as <paramref name="min"/>, taken into what min and max hold.</summary>
     public static void ScanColumns(ReadOnlySpan<float> data, Span<float> min, Span<float> max)
     {
-        int lanes = Vector256<float>.Count;
-        for (; !data.IsEmpty; data = data[min.Length..])
+        int lanes = Vector256<float>.Count, columns = min.Length, c = 0;
+        ref float first = ref MemoryMarshal.GetReference(data);
+        for (; c <= columns - lanes; c += lanes)
         {
-            int c = 0;
-            for (; c <= min.Length - lanes; c += lanes)
+            Vector256<float> min0 = Vector256.Create(float.PositiveInfinity), min1 = min0, max0 = -min0, max1 = max0, ordered = Vector256<float>.AllBitsSet;
+            int i = c;
+            for (; i <= data.Length - columns - lanes; i += 2 * columns)
             {
-                Vector256<float> v = Vector256.Create(data.Slice(c, lanes)) + Vector256<float>.Zero;
-                Vector256.Min(Vector256.Create<float>(min.Slice(c, lanes)), v).CopyTo(min[c..]);
-                Vector256.Max(Vector256.Create<float>(max.Slice(c, lanes)), v).CopyTo(max[c..]);
+                Vector256<float> a = Vector256.LoadUnsafe(ref Unsafe.Add(ref first, i)), b = Vector256.LoadUnsafe(ref Unsafe.Add(ref first, i + columns));
+                min0 = Vector256.MinNative(min0, a);
+                max0 = Vector256.MaxNative(max0, a);
+                min1 = Vector256.MinNative(min1, b);
+                max1 = Vector256.MaxNative(max1, b);
+                ordered &= Vector256.Equals(a, a) & Vector256.Equals(b, b);
             }
-            for (; c < min.Length; c++)
+            if (i < data.Length)
             {
-                min[c] = MathF.Min(min[c], data[c] + 0f);
-                max[c] = MathF.Max(max[c], data[c] + 0f);
+                Vector256<float> a = Vector256.LoadUnsafe(ref Unsafe.Add(ref first, i));
+                (min0, max0, ordered) = (Vector256.MinNative(min0, a), Vector256.MaxNative(max0, a), ordered & Vector256.Equals(a, a));
+            }
+            // All bits set are a NaN.
+            Vector256<float> nan = ~ordered;
+            Vector256.Min(Vector256.Create<float>(min.Slice(c, lanes)), (Vector256.MinNative(min0, min1) + Vector256<float>.Zero) | nan).CopyTo(min[c..]);
+            Vector256.Max(Vector256.Create<float>(max.Slice(c, lanes)), (Vector256.MaxNative(max0, max1) + Vector256<float>.Zero) | nan).CopyTo(max[c..]);
+        }
+        for (; c < columns; c++)
+        {
+            for (int i = c; i < data.Length; i += columns)
+            {
+                min[c] = MathF.Min(min[c], data[i] + 0f);
+                max[c] = MathF.Max(max[c], data[i] + 0f);
             }
         }
     }

@@ -64,19 +64,42 @@ public abstract class Observer
     /// <param name="data">float32, row-major; not needed any more afterwards, as long as all elements are finite. Otherwise a copy is kept.</param>
     /// <param name="shape">As in <see cref="Observe(ReadOnlySpan{float}, ReadOnlySpan{int}, ValueRange?)"/>.</param>
     /// <param name="threads">Who may help.</param>
+    /// <param name="range">The data's extremes, as <see cref="ValueRange.Of"/> gives them, where they are known already.</param>
+    /// <param name="block">Channels (of axis 1) that lie side by side: of a shape [N, C, ...] the elements come as [N, C / block, ..., block].</param>
     /// <returns>As <see cref="ValueRange.Of"/>.</returns>
     /// <remarks>A histogram counts on the way, between the edges it has; so a batch that brings nothing beyond the range seen so far is read once. What was
     /// prepared and not committed leaves no trace.</remarks>
     /// <exception cref="QuantException">As observing.</exception>
-    public ValueRange Prepare(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads = null)
+    public ValueRange Prepare(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads = null, ValueRange? range = null, int block = 1)
     {
         Drop();
         preparedLength = data.Length;
-        ValueRange range = data.IsEmpty ? ValueRange.Of(data) : PrepareCore(data, shape, threads);
-        if (!data.IsEmpty && (KeepsElements || !range.IsFinite))
-            kept = (data.ToArray(), shape.ToArray(), range);
+        if (DependsOnOrder && !TakesBlocks && block > 1)
+        {
+            data = InOrder(data, shape, block);
+            block = 1;
+        }
+        ValueRange all = data.IsEmpty ? ValueRange.Empty : PrepareCore(data, shape, block, range, threads);
+        if (!data.IsEmpty && (KeepsElements || !all.IsFinite))
+            kept = (InOrder(data, shape, block), shape.ToArray(), all);
         isPrepared = true;
-        return range;
+        return all;
+    }
+
+    /// <summary>A copy of the elements in row-major order.</summary>
+    private static float[] InOrder(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, int block)
+    {
+        float[] copy = data.ToArray();
+        if (block == 1 || data.IsEmpty)
+            return copy;
+        (int outer, int channels, int inner) = TensorShape.Split(shape, 1);
+        for (int plane = 0; plane < outer * channels; plane++)
+        {
+            int from = plane / block * block * inner + plane % block;
+            for (int i = 0; i < inner; i++)
+                copy[plane * inner + i] = data[from + i * block];
+        }
+        return copy;
     }
 
     /// <summary>Observes the tensor that was prepared last; nothing where that was observed or dropped already.</summary>
@@ -148,9 +171,12 @@ public abstract class Observer
     /// <summary>Whether the observer needs the elements themselves when they are to be observed.</summary>
     private protected virtual bool KeepsElements => false;
 
+    /// <summary>Whether an observer that depends on the order knows its way among blocks of channels.</summary>
+    private protected virtual bool TakesBlocks => false;
+
     /// <summary>Takes from a tensor what <see cref="CommitCore"/> needs. Not asked for where the elements are kept.</summary>
     /// <returns>The extremes of all elements.</returns>
-    private protected abstract ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads);
+    private protected abstract ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, int block, ValueRange? range, IWorkSharing? threads);
 
     /// <summary>Observes what was prepared last, elements that are all finite.</summary>
     private protected abstract void CommitCore();

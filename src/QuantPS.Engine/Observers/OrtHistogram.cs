@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using QuantPS.Engine.Errors;
 
 namespace QuantPS.Engine.Observers;
@@ -14,12 +15,15 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     /// <summary>So many bins are never reached by data of one kind; a range that jumps a million times would ask for gigabytes.</summary>
     private const int MaxBins = 1 << 24;
 
+    /// <summary>Times the bins that there were, up to which these hold most values of whatever is spread about zero.</summary>
+    private const int MostGrown = 4;
+
     /// <summary>Smallest value seen, signed also for a histogram of absolute values. NaN before the first.</summary>
     public float Min { get; set; } = float.NaN;
 
     public float Max { get; set; } = float.NaN;
 
-    // Both have room to grow: edges are added at the ends, and rarely many.
+    // Both have room to grow from the first on: edges are added a few at a time, and what is left of smaller arrays would add up.
     private long[] counts = [];
     private float[] edges = [];
     private int size;
@@ -71,7 +75,7 @@ internal sealed class OrtHistogram(int bins, bool absolute)
         if (counts.IsEmpty)
             return;
         (this.counts, this.edges, size) = (counts.ToArray(), edges.ToArray(), counts.Length);
-        even = EvenEdges.Of(edges);
+        even = Spacing();
     }
 
     /// <summary>Adds the counts of a histogram with the same edges.</summary>
@@ -171,7 +175,7 @@ internal sealed class OrtHistogram(int bins, bool absolute)
             exact[k] = k <= old ? edges[k] : from + (k - old - 1) * step;
             edges[k] = (float)exact[k];
         }
-        even = EvenEdges.Of(Edges);
+        even = Spacing();
         Count(data, absolute: true, new AscendingRule<double>(exact, size), threads);
         ArrayPool<double>.Shared.Return(exact);
     }
@@ -205,7 +209,7 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     {
         if (count > counts.Length)
         {
-            int room = IsEmpty ? count : count + count / 4;
+            int room = 2 * count;
             Array.Resize(ref counts, room);
             Array.Resize(ref edges, room + 1);
         }
@@ -219,8 +223,11 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     private void FillEdges(float first, float last)
     {
         Linspace(first, last, edges.AsSpan(0, size + 1));
-        even = EvenEdges.Of(Edges);
+        even = Spacing();
     }
+
+    /// <summary>The bins that a histogram of absolute values began with hold most of them, and are even; those added since are each a rounding off.</summary>
+    private EvenEdges Spacing() => EvenEdges.Of(Edges, absolute && size <= MostGrown * bins ? bins : size);
 
     /// <summary>numpy.histogram with a range: a bin by arithmetic, corrected by the edges.</summary>
     private readonly struct UniformRule(float[] edges, int bins) : IBinRule
@@ -243,13 +250,17 @@ internal sealed class OrtHistogram(int bins, bool absolute)
     /// few bins off.</summary>
     private readonly struct AscendingRule<T>(T[] edges, int bins) : IBinRule where T : struct, INumber<T>
     {
+        private readonly T perUnit = edges[bins] > edges[0] ? T.CreateTruncating(bins) / (edges[bins] - edges[0]) : T.Zero;
+
         public int BinOf(float value)
         {
             T x = T.CreateTruncating(value);
             if (!(x >= edges[0] && x <= edges[bins]))
                 return -1;
-            T width = edges[bins] - edges[0];
-            int at = width > T.Zero ? Math.Clamp(int.CreateTruncating((x - edges[0]) / width * T.CreateTruncating(bins)), 0, bins - 1) : bins - 1;
+            int at = Math.Clamp(int.CreateTruncating((x - edges[0]) * perUnit), 0, bins - 1);
+            // What is asked for lies near an edge, on either side as often as on the other: without a branch.
+            at += Unsafe.BitCast<bool, byte>(edges[at + 1] <= x & at < bins - 1);
+            at -= Unsafe.BitCast<bool, byte>(edges[at] > x & at > 0);
             while (at < bins - 1 && edges[at + 1] <= x)
                 at++;
             while (at > 0 && edges[at] > x)

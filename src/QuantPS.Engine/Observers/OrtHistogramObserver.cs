@@ -61,7 +61,7 @@ public abstract class OrtHistogramObserver : Observer
             CountNonFinite(data);
     }
 
-    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads)
+    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, int block, ValueRange? range, IWorkSharing? threads)
     {
         prepared = state.CountAhead(ahead, data, threads);
         if (!ahead.IsValid && prepared.IsFinite)

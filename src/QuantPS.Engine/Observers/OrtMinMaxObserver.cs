@@ -54,13 +54,13 @@ public sealed class OrtMinMaxObserver : Observer
             CountNonFinite(data);
     }
 
-    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads)
+    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, int block, ValueRange? range, IWorkSharing? threads)
     {
-        prepared = Extremes(data, shape, null, threads);
-        ValueRange range = new(float.PositiveInfinity, float.NegativeInfinity);
+        prepared = Extremes(data, shape, range, threads);
+        ValueRange all = ValueRange.Empty;
         for (int c = 0; c < prepared.Min.Length; c++)
-            range = new(MathF.Min(range.Min, prepared.Min[c]), MathF.Max(range.Max, prepared.Max[c]));
-        return range;
+            all = new(MathF.Min(all.Min, prepared.Min[c]), MathF.Max(all.Max, prepared.Max[c]));
+        return all;
     }
 
     private protected override void CommitCore() => Take(prepared.Min, prepared.Max);

@@ -44,16 +44,16 @@ public abstract class RangeObserver : Observer
 
     protected sealed override void ObserveCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range)
     {
-        Look(data, shape, range, null);
+        Look(data, shape, 1, range, null);
         Take(batchMin, batchMax);
         if (!Array.TrueForAll(batchMin, float.IsFinite) || !Array.TrueForAll(batchMax, float.IsFinite))
             CountNonFinite(data);
     }
 
-    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads)
+    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, int block, ValueRange? range, IWorkSharing? threads)
     {
-        Look(data, shape, null, threads);
-        (float min, float max) = (float.PositiveInfinity, float.NegativeInfinity);
+        Look(data, shape, block, range, threads);
+        (float min, float max) = ValueRange.Empty;
         for (int c = 0; c < batchMin.Length; c++)
             (min, max) = (MathF.Min(min, batchMin[c]), MathF.Max(max, batchMax[c]));
         return new(min, max);
@@ -61,11 +61,13 @@ public abstract class RangeObserver : Observer
 
     private protected override void CommitCore() => Take(batchMin, batchMax);
 
-    private void Look(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, ValueRange? range, IWorkSharing? threads)
+    private protected override bool TakesBlocks => Spec.ChannelAxis == 1;
+
+    private void Look(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, int block, ValueRange? range, IWorkSharing? threads)
     {
         if (perChannel)
         {
-            ScanChannels(data, shape);
+            ScanChannels(data, shape, block, threads);
             return;
         }
         Resize(ref batchMin, ref batchMax, 1);
@@ -134,7 +136,7 @@ public abstract class RangeObserver : Observer
         return false;
     }
 
-    private void ScanChannels(ReadOnlySpan<float> data, ReadOnlySpan<int> shape)
+    private unsafe void ScanChannels(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, int block, IWorkSharing? threads)
     {
         if (shape.Length < 2)
         {
@@ -145,18 +147,42 @@ public abstract class RangeObserver : Observer
         Resize(ref batchMin, ref batchMax, channels);
         Array.Fill(batchMin, float.PositiveInfinity);
         Array.Fill(batchMax, float.NegativeInfinity);
-        if (inner == 1)
+        if (inner == 1 && block == 1)
         {
             MinMaxScan.ScanColumns(data, batchMin, batchMax);
             return;
         }
+        int blocks = channels / block, parts = threads is null ? 1 : Math.Clamp(data.Length / ValueRange.LeastPart, 1, Math.Min(threads.Threads, blocks));
+        if (parts == 1)
+        {
+            ScanBlocks(data, outer, 0, blocks, block, inner);
+            return;
+        }
+        fixed (float* x = data)
+        {
+            nint start = (nint)x;
+            int length = data.Length;
+            threads!.Run(parts, p => ScanBlocks(new ReadOnlySpan<float>((float*)start, length), outer, blocks * p / parts, blocks * (p + 1) / parts, block, inner));
+        }
+    }
+
+    /// <summary>The extremes of the channels of some blocks.</summary>
+    private void ScanBlocks(ReadOnlySpan<float> data, int outer, int from, int to, int block, int inner)
+    {
+        int blocks = batchMin.Length / block, size = block * inner;
         for (int o = 0; o < outer; o++)
         {
-            for (int c = 0; c < channels; c++)
+            for (int b = from; b < to; b++)
             {
-                (float low, float high) = MinMaxScan.Scan(data.Slice((o * channels + c) * inner, inner));
-                batchMin[c] = MathF.Min(low, batchMin[c]);
-                batchMax[c] = MathF.Max(high, batchMax[c]);
+                ReadOnlySpan<float> part = data.Slice((o * blocks + b) * size, size);
+                if (block > 1)
+                {
+                    MinMaxScan.ScanColumns(part, batchMin.AsSpan(b * block, block), batchMax.AsSpan(b * block, block));
+                    continue;
+                }
+                (float low, float high) = MinMaxScan.Scan(part);
+                batchMin[b] = MathF.Min(low, batchMin[b]);
+                batchMax[b] = MathF.Max(high, batchMax[b]);
             }
         }
     }

@@ -26,7 +26,8 @@ public abstract class UnrangedObserver : Observer
             CountNonFinite(data);
     }
 
-    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads) => ValueRange.Of(data, threads);
+    private protected override ValueRange PrepareCore(ReadOnlySpan<float> data, ReadOnlySpan<int> shape, int block, ValueRange? range, IWorkSharing? threads) =>
+        range ?? ValueRange.Of(data, threads);
 
     private protected override void CommitCore()
     {

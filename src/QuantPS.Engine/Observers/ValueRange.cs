@@ -4,7 +4,10 @@ namespace QuantPS.Engine.Observers;
 public readonly record struct ValueRange(float Min, float Max)
 {
     /// <summary>Elements that are worth a thread of their own.</summary>
-    private const int LeastPart = 65536;
+    internal const int LeastPart = 65536;
+
+    /// <summary>That of no elements.</summary>
+    public static ValueRange Empty => new(float.PositiveInfinity, float.NegativeInfinity);
 
     /// <summary>False when an element is NaN or infinite.</summary>
     public bool IsFinite => float.IsFinite(Min) && float.IsFinite(Max);
@@ -37,7 +40,7 @@ public readonly record struct ValueRange(float Min, float Max)
     /// <summary>The range of all the elements of several.</summary>
     internal static ValueRange Union(ReadOnlySpan<ValueRange> ranges)
     {
-        (float min, float max) = (float.PositiveInfinity, float.NegativeInfinity);
+        (float min, float max) = Empty;
         foreach (ValueRange r in ranges)
             (min, max) = (MathF.Min(min, r.Min), MathF.Max(max, r.Max));
         return new(min, max);

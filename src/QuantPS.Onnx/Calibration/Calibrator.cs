@@ -25,6 +25,7 @@ public sealed class Calibrator : IDisposable
     private readonly OnnxRuntimeSession session;
     // The values that are looked at while the model runs, and whoever looks at them.
     private readonly (string Value, Observer Observer, Observer? Channels)[] watched;
+    private readonly int[] blocks;
     private readonly ObserveOperator watcher;
     private readonly string[] outputs;
     // PyTorch's eager mode adds the observer of a fused ConvReLU or LinearReLU as a further module of that Sequential and hooks it to the
@@ -51,14 +52,14 @@ public sealed class Calibrator : IDisposable
             .Select(n => n.Output)];
         string[] present = [.. observers.Keys.Where(v => plan.Model.Graph.Producer(v) is not null || plan.Model.Graph.Inputs.Any(i => i.Name == v))];
         watched = [.. present.Select(v => (v, observers[v], channels.GetValueOrDefault(v)))];
-        settings = (settings ?? new()) with { SpinBetweenRuns = false };
+        settings ??= new();
         // By itself ONNX Runtime takes the cores for threads of fewer on some machines, and the observers share the session's threads.
         if (settings.IntraOpThreads == 0)
             settings = settings with { IntraOpThreads = Environment.ProcessorCount };
         watcher = new ObserveOperator(Watch, settings.IntraOpThreads);
         try
         {
-            (OnnxModel observed, settings) = ObservedGraph.Create(plan.Model, present, v => !observers[v].DependsOnOrder && !channels.ContainsKey(v), settings);
+            (OnnxModel observed, settings, blocks) = ObservedGraph.Create(plan.Model, present, v => !observers[v].DependsOnOrder, SizeOf, settings);
             session = new OnnxRuntimeSession(observed, settings: settings with { Observe = watcher });
             outputs = [observed.Graph.Outputs[0].Name];
         }
@@ -138,15 +139,19 @@ public sealed class Calibrator : IDisposable
     }
 
     /// <summary>Looks at a value in the middle of the run.</summary>
-    private void Watch(int index, ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing threads)
+    private void Watch(int index, ReadOnlySpan<float> data, ReadOnlySpan<int> shape, IWorkSharing? threads)
     {
         (string value, Observer observer, Observer? channels) = watched[index];
-        ValueRange range = observer.Prepare(data, shape, threads);
+        // The extremes of the channels are those of the whole.
+        ValueRange? known = channels?.Prepare(data, shape, threads, block: blocks[index]);
+        ValueRange range = observer.Prepare(data, shape, threads, known, blocks[index]);
         if (!range.IsFinite && !data.IsEmpty)
         {
             throw new QuantException(float.IsNaN(range.Min) ? ErrorIds.NotANumber : ErrorIds.NotFinite,
                 $"For this sample the model itself computes NaN or infinity in '{value}'. Drop the sample, or check the model.");
         }
-        channels?.Prepare(data, shape, threads);
     }
+
+    /// <summary>Elements of a value for one sample, as far as the model tells.</summary>
+    private long SizeOf(string value) => plan.Types[value] is { Rank: > 0 } type ? type.Dims.Aggregate(1L, (n, d) => n * Math.Max(d, 1)) : long.MaxValue / 2;
 }

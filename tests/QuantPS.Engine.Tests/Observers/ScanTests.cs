@@ -44,9 +44,9 @@ public class ScanTests
     }
 
     [Theory]
-    [InlineData(false, false, false), InlineData(false, true, false), InlineData(true, false, false), InlineData(true, true, false)]
-    [InlineData(false, true, true), InlineData(true, false, true)]
-    public void CountsAreThoseOfTheRule(bool absolute, bool compress, bool threads)
+    [InlineData(false, 4, false), InlineData(false, 8, false), InlineData(false, 16, false), InlineData(true, 4, false), InlineData(true, 8, false), InlineData(true, 16, false)]
+    [InlineData(false, 16, true), InlineData(true, 4, true)]
+    public void CountsAreThoseOfTheRule(bool absolute, int lanes, bool threads)
     {
         Random random = new(3);
         foreach ((float low, float high, int bins) in new[] { (0f, 6f, 2048), (-1f, 1f, 128), (-3.3f, -0.7f, 2048), (0f, 1e-41f, 64), (-1e30f, 2e30f, 333), (5f, 5f, 16) })
@@ -73,10 +73,35 @@ public class ScanTests
                     if (rule.BinOf(absolute ? MathF.Abs(v) : v) is int bin and >= 0)
                         expected[bin]++;
                 }
-                ValueRange range = EdgeCounter.Count(data, counts, new EvenEdges(low, high, bins), absolute, rule, threads ? new Helpers() : null, compress);
+                ValueRange range = EdgeCounter.Count(data, counts, new EvenEdges(low, high, bins), absolute, rule, threads ? new Helpers() : null, lanes);
                 Assert.Equal(expected, counts[..bins]);
                 Assert.Equal(ValueRange.Of(data), range);
             }
+        }
+    }
+
+    [Theory, InlineData(4), InlineData(8), InlineData(16)]
+    public void EdgesThatGrewUnevenAreTheRules(int lanes)
+    {
+        Random random = new(17);
+        // Even at first, then a little wider, then at random.
+        float[] edges = new float[257];
+        for (int k = 1; k < edges.Length; k++)
+            edges[k] = edges[k - 1] + (k <= 128 ? 0.01f : k <= 192 ? 0.0101f : 0.001f + 0.02f * random.NextSingle());
+        foreach (int even in new[] { 128, 192, 256 })
+        {
+            float[] data = new float[50_000];
+            foreach (ref float v in data.AsSpan())
+                v = random.Next(5) == 0 ? edges[random.Next(edges.Length)] : 3f * random.NextSingle() - 0.1f;
+            int[] expected = new int[256], counts = new int[257];
+            EdgeRule rule = new(edges);
+            foreach (float v in data)
+            {
+                if (rule.BinOf(v) is int bin and >= 0)
+                    expected[bin]++;
+            }
+            Assert.Equal(ValueRange.Of(data), EdgeCounter.Count(data, counts, EvenEdges.Of(edges, even), absolute: false, rule, lanes: lanes));
+            Assert.Equal(expected, counts[..256]);
         }
     }
 
@@ -90,6 +115,55 @@ public class ScanTests
             alone.Commit();
             shared.Commit();
             Same(alone, shared);
+        }
+    }
+
+    /// <summary>Per tensor or per channel, of a few elements or enough for several threads, with NaN in one channel.</summary>
+    [Theory]
+    [InlineData(ObserverKind.PerChannelMinMax, 1), InlineData(ObserverKind.PerChannelMinMax, 0), InlineData(ObserverKind.MovingAveragePerChannelMinMax, 1)]
+    [InlineData(ObserverKind.MinMax, 1), InlineData(ObserverKind.Histogram, 1), InlineData(ObserverKind.Percentile, 1), InlineData(ObserverKind.Recording, 1)]
+    public void BlocksOfChannelsAreObservedAsPlanes(ObserverKind kind, int axis)
+    {
+        Random random = new(13);
+        foreach (int block in new[] { 1, 4, 8, 16 })
+        {
+            bool perChannel = kind is ObserverKind.PerChannelMinMax or ObserverKind.MovingAveragePerChannelMinMax;
+            ObserverSpec spec = new() { Kind = kind, Scheme = perChannel ? QScheme.PerChannelAffine : QScheme.PerTensorAffine, ChannelAxis = axis };
+            Observer planes = spec.Create(), blocks = spec.Create();
+            foreach ((int channels, int height, int width, bool nan) in new[] { (16, 3, 5, false), (16, 1, 1, false), (16, 80, 81, false), (16, 7, 7, true) })
+            {
+                const int n = 2;
+                int pixels = height * width;
+                int[] shape = [n, channels, height, width];
+                float[] data = new float[n * channels * pixels], blocked = new float[data.Length];
+                foreach (ref float v in data.AsSpan())
+                    v = random.Next(5) == 0 ? -0f : random.NextSingle() - 0.3f;
+                if (nan)
+                    data[5 * pixels + 3] = float.NaN;
+                for (int i = 0; i < data.Length; i++)
+                {
+                    int c = i / pixels % channels;
+                    blocked[i / (channels * pixels) * channels * pixels + (c / block * pixels + i % pixels) * block + c % block] = data[i];
+                }
+                planes.Observe(data, shape);
+                Assert.Equal(ValueRange.Of(data), blocks.Prepare(blocked, shape, new Helpers(), block: block));
+                blocks.Commit();
+                Same(planes, blocks);
+                Assert.Equal(planes.Save().Parts.Select(p => p.Data), blocks.Save().Parts.Select(p => p.Data));
+            }
+        }
+    }
+
+    [Theory, MemberData(nameof(Specs))]
+    public void AKnownRangeIsTheOneThatWouldBeFound(ObserverSpec spec)
+    {
+        Observer plain = spec.Create(), told = spec.Create();
+        foreach (float[] batch in Batches())
+        {
+            plain.Observe(batch, [batch.Length]);
+            Assert.Equal(ValueRange.Of(batch), told.Prepare(batch, [batch.Length], range: ValueRange.Of(batch)));
+            told.Commit();
+            Same(plain, told);
         }
     }
 
@@ -180,6 +254,16 @@ public class ScanTests
         public int Threads => 3;
 
         public void Run(int count, Action<int> part) => Parallel.For(0, count, part);
+    }
+
+    private readonly struct EdgeRule(float[] edges) : IBinRule
+    {
+        public int BinOf(float value)
+        {
+            int at = Array.BinarySearch(edges, value);
+            at = at < 0 ? ~at - 1 : at;
+            return value == edges[^1] ? edges.Length - 2 : at >= edges.Length - 1 ? -1 : at;
+        }
     }
 
     private readonly struct Rule(float low, float high, int bins) : IBinRule

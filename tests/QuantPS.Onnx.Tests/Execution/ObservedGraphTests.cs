@@ -12,6 +12,9 @@ namespace QuantPS.Onnx.Tests.Execution;
 /// <summary>What is shown in the middle of a run is what the same values are as outputs.</summary>
 public class ObservedGraphTests
 {
+    /// <summary>A size that gives every value a node of its own.</summary>
+    private const long Alone = long.MaxValue / 2;
+
     /// <summary>Graphs, the values to look at, and the shapes of the inputs to run with.</summary>
     public static TheoryData<string> Graphs => ["resnet8", "mobile", "blocked", "several outputs", "branches", "empty", "optional", "half", "constant", "input"];
 
@@ -58,13 +61,18 @@ public class ObservedGraphTests
     public void ShowsWhatOutputsWouldBe(string name)
     {
         (OnnxModel model, string[] values, int[][] shapes) = Case(name);
-        foreach (bool anyOrder in new[] { false, true })
+        foreach ((bool anyOrder, long size) in new[] { (false, Alone), (true, Alone), (false, 1), (true, 1) })
         {
             foreach (SessionSettings settings in new SessionSettings[] { new(), new() { IntraOpThreads = 2 }, new() { MostSerialized = 0 }, new() { Optimize = false } })
             {
                 using OnnxRuntimeSession outputs = new(model, values.Where(v => model.Graph.Producer(v) is not null), settings);
                 Dictionary<string, Tensor> seen = new(StringComparer.Ordinal);
-                using Watched watched = new(model, values, _ => anyOrder, settings, (i, data, shape, _) => seen.Add(values[i], new Tensor(shape.ToArray(), data.ToArray())));
+                using Watched watched = new(model, values, _ => anyOrder, settings, (i, data, shape, _) =>
+                {
+                    Tensor copy = new(shape.ToArray(), data.ToArray());
+                    lock (seen)
+                        seen.Add(values[i], copy);
+                }, 2, size);
                 foreach (int[] shape in shapes)
                 {
                     seen.Clear();
@@ -72,16 +80,12 @@ public class ObservedGraphTests
                     watched.Run(x);
                     IReadOnlyDictionary<string, Tensor> expected = outputs.Run(x);
                     Assert.Equal(values.Order(StringComparer.Ordinal), seen.Keys.Order(StringComparer.Ordinal));
-                    foreach (string value in values)
+                    for (int i = 0; i < values.Length; i++)
                     {
-                        Tensor e = model.Graph.Producer(value) is null ? x : expected[value], s = seen[value];
-                        if (anyOrder)
-                            Assert.Equal(e.ToArray().Order(), s.ToArray().Order());
-                        else
-                        {
-                            Assert.Equal(e.Shape, s.Shape);
-                            Assert.Equal(e.ToArray(), s.ToArray());
-                        }
+                        Tensor e = model.Graph.Producer(values[i]) is null ? x : expected[values[i]], s = seen[values[i]];
+                        Assert.True(anyOrder || watched.Blocks[i] == 1);
+                        Assert.Equal(e.Shape, s.Shape);
+                        Assert.Equal(InBlocks(e, watched.Blocks[i]), s.ToArray());
                     }
                 }
             }
@@ -92,12 +96,13 @@ public class ObservedGraphTests
     public void BlocksComeAsTheyAre()
     {
         (OnnxModel model, string[] values, _) = Case("blocked");
-        (OnnxModel observed, _) = ObservedGraph.Create(model, values, _ => true, new SessionSettings());
+        (OnnxModel observed, _, int[] blocks) = ObservedGraph.Create(model, values, _ => true, _ => Alone, new SessionSettings());
         if (!observed.Proto.Graph.Node.Any(n => n.Domain == "com.microsoft.nchwc"))
             Assert.Skip("ONNX Runtime has no blocked convolutions on this CPU.");
         // Of the values only those that are outputs of the model, or whose blocks are not full, are put back in order.
         Assert.Equal(["b", "d"], observed.Proto.Graph.Node.Where(n => n.OpType == "ReorderOutput").Select(n => n.Output[0]).Order());
         Assert.DoesNotContain(observed.Graph.Outputs, o => o.Name is "r" or "c");
+        Assert.Equal([ChannelBlocks.Size, 1, ChannelBlocks.Size, ChannelBlocks.Size], blocks);
     }
 
     [Fact]
@@ -141,7 +146,7 @@ public class ObservedGraphTests
         int done = 0;
         using Watched watched = new(model, values, _ => true, new SessionSettings { IntraOpThreads = threads }, (_, _, _, pool) =>
         {
-            Assert.Equal(threads, pool.Threads);
+            Assert.Equal(threads, pool!.Threads);
             pool.Run(7, part => _ = fail && part == 4 ? throw new InvalidTimeZoneException("mine") : Interlocked.Add(ref done, 1 << (4 * part)));
         }, threads);
         watched.Run(TestModels.Random(7, shapes[0]));
@@ -150,6 +155,16 @@ public class ObservedGraphTests
         fail = true;
         Assert.Throws<QuantException>(() => watched.Run(TestModels.Random(7, shapes[0])));
         Assert.IsType<InvalidTimeZoneException>(watched.Operator.Failure);
+    }
+
+    /// <summary>[N, C, H, W] as [N, C / block, H, W, block].</summary>
+    private static float[] InBlocks(Tensor t, int block)
+    {
+        if (block == 1)
+            return t.ToArray();
+        (int n, int channels, int pixels) = (t.Shape[0], t.Shape[1], t.Shape[2] * t.Shape[3]);
+        return [.. from i in Enumerable.Range(0, n) from b in Enumerable.Range(0, channels / block) from p in Enumerable.Range(0, pixels) from c in Enumerable.Range(0, block)
+            select t.Span[((i * channels) + (b * block) + c) * pixels + p]];
     }
 
     private static AttributeProto Body(string name, string opType)
@@ -165,15 +180,17 @@ public class ObservedGraphTests
         private readonly OnnxRuntimeSession session;
         private readonly string[] outputs;
 
-        public Watched(OnnxModel model, string[] values, Func<string, bool> anyOrder, SessionSettings settings, ValueWatcher watcher, int threads = 1)
+        public Watched(OnnxModel model, string[] values, Func<string, bool> anyOrder, SessionSettings settings, ValueWatcher watcher, int threads = 1, long size = Alone)
         {
             Operator = new ObserveOperator(watcher, threads);
-            (OnnxModel observed, settings) = ObservedGraph.Create(model, values, anyOrder, settings);
+            (OnnxModel observed, settings, Blocks) = ObservedGraph.Create(model, values, anyOrder, _ => size, settings);
             session = new OnnxRuntimeSession(observed, settings: settings with { Observe = Operator });
             outputs = [observed.Graph.Outputs[0].Name];
         }
 
         public ObserveOperator Operator { get; }
+
+        public int[] Blocks { get; }
 
         public void Run(Tensor x) => session.RunChecked(session.Inputs.Named(x), outputs, _ => { });
 

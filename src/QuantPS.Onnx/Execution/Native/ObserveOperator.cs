@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 using Google.Protobuf;
+using QuantPS.Engine.Observers;
 using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Onnx.Execution.Native;
@@ -16,6 +17,9 @@ internal sealed unsafe class ObserveOperator : IDisposable
 
     private const int Float = 1, Variadic = 2, Optional = 1;
 
+    /// <summary>Elements of a node's values from which on it is worth waking a thread for some of them.</summary>
+    private const int LeastShared = 32768;
+
     private static readonly nint NativeName = Marshal.StringToCoTaskMemUTF8(Name), NativeDomain = Marshal.StringToCoTaskMemUTF8(Domain),
         NativeFirst = Marshal.StringToCoTaskMemUTF8(First);
 
@@ -24,7 +28,10 @@ internal sealed unsafe class ObserveOperator : IDisposable
     private readonly GCHandle self;
     private OrtCustomOperator* native;
     private nint domain;
-    private int[] dims = [];
+    // Of the node that runs: its values, and which is the first.
+    private readonly Action<int> show;
+    private Value[] values = [];
+    private int first;
 
     /// <param name="watcher">Whom to show the values to.</param>
     /// <param name="count">Threads of the session.</param>
@@ -32,6 +39,7 @@ internal sealed unsafe class ObserveOperator : IDisposable
     {
         this.watcher = watcher;
         threads = new RunThreads(count);
+        show = i => Show(i, null);
         self = GCHandle.Alloc(this);
         native = (OrtCustomOperator*)NativeMemory.AllocZeroed((nuint)sizeof(OrtCustomOperator));
         native->Version = OrtFunctions.Version;
@@ -72,7 +80,7 @@ internal sealed unsafe class ObserveOperator : IDisposable
 
     public void ForgetFailure() => Failure = null;
 
-    /// <summary>Adds a node that shows values to the watcher, whose indices are consecutive.</summary>
+    /// <summary>Adds a node that shows values to the watcher, whose indices are consecutive: in this order, or several at a time on the session's threads.</summary>
     public static NodeProto CreateNode(int first, IEnumerable<string> values)
     {
         NodeProto node = new() { OpType = Name, Domain = Domain, Name = $"{Domain}.{first}" };
@@ -153,8 +161,7 @@ internal sealed unsafe class ObserveOperator : IDisposable
         try
         {
             owner.threads.Context = context;
-            for (int i = 0; i < kernel->Count; i++)
-                owner.Look(kernel->First + i, context, i);
+            owner.Look(kernel->First, kernel->Count, context);
             return 0;
         }
         catch (Exception e)
@@ -164,23 +171,42 @@ internal sealed unsafe class ObserveOperator : IDisposable
         }
     }
 
-    private void Look(int index, nint context, int input)
+    private void Look(int first, int count, nint context)
     {
-        nint value, data, shape;
-        nuint rank;
-        int type;
-        OrtFunctions.Check(((delegate* unmanaged[SuppressGCTransition]<nint, nuint, nint*, nint>)OrtFunctions.Api->KernelContext_GetInput)(context, (nuint)input, &value));
-        OrtFunctions.Check(((delegate* unmanaged[SuppressGCTransition]<nint, int*, nint*, nuint*, nint>)OrtFunctions.Api->GetTensorElementTypeAndShapeDataReference)(value, &type, &shape, &rank));
-        OrtFunctions.Check(((delegate* unmanaged[SuppressGCTransition]<nint, nint*, nint>)OrtFunctions.Api->GetTensorMutableData)(value, &data));
-        if (dims.Length < (int)rank)
-            dims = new int[(int)rank];
-        Span<int> sizes = dims.AsSpan(0, (int)rank);
-        int length = 1;
-        for (int d = 0; d < sizes.Length; d++)
+        this.first = first;
+        if (values.Length < count)
+            Array.Resize(ref values, count);
+        long all = 0;
+        for (int i = 0; i < count; i++)
+            all += (values[i] = Input(context, i, values[i].Shape ?? [])).Length;
+        if (count > 1 && threads.Threads > 1 && all >= LeastShared)
         {
-            sizes[d] = checked((int)((long*)shape)[d]);
-            length = checked(length * sizes[d]);
+            threads.Run(count, show);
+            return;
         }
-        watcher(index, new ReadOnlySpan<float>((void*)data, length), sizes, threads);
+        for (int i = 0; i < count; i++)
+            Show(i, threads);
     }
+
+    private void Show(int i, IWorkSharing? threads) =>
+        watcher(first + i, new ReadOnlySpan<float>((void*)values[i].Data, values[i].Length), values[i].Shape.AsSpan(0, values[i].Rank), threads);
+
+    /// <summary>An input of a node; its shape goes to an array that is long enough.</summary>
+    private static Value Input(nint context, int index, int[] shape)
+    {
+        nint value, data, sizes;
+        nuint rank;
+        int type, length = 1;
+        OrtFunctions.Check(((delegate* unmanaged[SuppressGCTransition]<nint, nuint, nint*, nint>)OrtFunctions.Api->KernelContext_GetInput)(context, (nuint)index, &value));
+        OrtFunctions.Check(((delegate* unmanaged[SuppressGCTransition]<nint, int*, nint*, nuint*, nint>)OrtFunctions.Api->GetTensorElementTypeAndShapeDataReference)(value, &type, &sizes, &rank));
+        OrtFunctions.Check(((delegate* unmanaged[SuppressGCTransition]<nint, nint*, nint>)OrtFunctions.Api->GetTensorMutableData)(value, &data));
+        if (shape.Length < (int)rank)
+            shape = new int[(int)rank];
+        for (int d = 0; d < (int)rank; d++)
+            length = checked(length * (shape[d] = checked((int)((long*)sizes)[d])));
+        return new Value(data, length, shape, (int)rank);
+    }
+
+    /// <summary>A tensor of ONNX Runtime's, while a node runs.</summary>
+    private readonly record struct Value(nint Data, int Length, int[] Shape, int Rank);
 }

@@ -11,6 +11,7 @@ internal sealed unsafe class RunThreads : IWorkSharing, IDisposable
     private readonly GCHandle self;
     private Action<int>? work;
     private Exception? error;
+    private int failed;
 
     public RunThreads(int threads)
     {
@@ -23,7 +24,7 @@ internal sealed unsafe class RunThreads : IWorkSharing, IDisposable
     /// <summary>The kernel that is being run.</summary>
     public nint Context { get; set; }
 
-    /// <remarks>All parts run, whatever another one throws; then the first exception is thrown.</remarks>
+    /// <remarks>All parts run, whatever another one throws; then the exception of the lowest part is thrown, whichever came first.</remarks>
     public void Run(int count, Action<int> part)
     {
         (work, error) = (part, null);
@@ -51,7 +52,11 @@ internal sealed unsafe class RunThreads : IWorkSharing, IDisposable
         catch (Exception e)
         {
             // None may leave through native frames.
-            Interlocked.CompareExchange(ref threads.error, e, null);
+            lock (threads)
+            {
+                if (threads.error is null || (int)index < threads.failed)
+                    (threads.error, threads.failed) = (e, (int)index);
+            }
         }
     }
 }
