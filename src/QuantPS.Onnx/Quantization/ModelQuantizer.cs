@@ -90,7 +90,7 @@ public static class ModelQuantizer
         // Only a bias, which goes with an activation, has a scale that depends on one.
         QParams? input = node.Inputs.FirstOrDefault() is string first
             ? TensorOverrides.ForConsumer(qparams[plan.Root(first)!], node, first, options, config, plan) : null;
-        ParameterRules rules = ParameterRules.Of(config, options, limitsPairs: config.Activation.ReduceRange && config.Activation.DType.IsEightBit() && MultipliesPairs(context, op));
+        ParameterRules rules = ParameterRules.Of(config, options, limitsPairs: config.Activation.DType.IsEightBit() && MultipliesPairs(context, op));
         QuantizedWeightLayer? layer = node.Operator is WeightOperator weighted && !node.HasFloatOutput
             ? MakeLayer(cache, config, compat, context, node, weighted, input!, qparams[plan.Root(node.Output)!], options, rules, warnings) : null;
         return new QuantizedNode(node, layer) { Weights = NodeWeights.Create(cache, context, op, layer, input, rules, config, options, notes) };
