@@ -28,9 +28,10 @@ public static class ModelQuantizer
         QConfig config = options.Apply(calibration.QConfig);
         QuantizationPlan plan = new(calibration.Plan, config, options);
         CalibrationData equalized = ChannelEqualization.Apply(calibration, config, options, plan);
-        if (!ReferenceEquals(equalized, calibration))
+        bool isEqualized = !ReferenceEquals(equalized, calibration);
+        if (isEqualized)
             (calibration, plan) = (equalized, new QuantizationPlan(equalized.Plan, config, options));
-        options = options with { FitWeightScales = options.FitWeightScales ?? plan.Nodes.Any(n => n.Chain.Count > 0) };
+        options = options with { FitWeightScales = options.FitWeightScales ?? (isEqualized || plan.Nodes.Any(n => n.Chain.Count > 0)) };
         TensorOverrides.Check(options.Tensors, plan, config);
         options = TensorOverrides.WithGiven(options, calibration.Given, plan);
         ParameterRules rules = new(config.Backend, options.MinimumRealRange);
