@@ -28,7 +28,8 @@ public sealed record SessionSettings
     /// <summary>Rewrite the graph for speed before running. Off shows the graph as it is.</summary>
     public bool Optimize { get; init; } = true;
 
-    /// <summary>Products of unsigned by signed integers are exact on processors without VNNI too, as they are on all others. Off leaves ONNX Runtime its faster
+    /// <summary>Products of unsigned activations by signed weights are exact on processors without VNNI too, as they are on all others; in bodies of If and the
+    /// like, and of signed activations, ONNX Runtime has no such thing. Off leaves ONNX Runtime its faster
     /// instruction there, which adds two neighboring products with saturation to 16 bits.</summary>
     public bool ExactProducts { get; init; } = true;
 
@@ -82,8 +83,6 @@ public sealed class OnnxRuntimeSession : IDisposable
             options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
         if (!settings.SpinBetweenRuns)
             options.AddSessionConfigEntry("session.force_spinning_stop", "1");
-        if (settings.ExactProducts)
-            options.AddSessionConfigEntry("session.x64quantprecision", "1");
         if (settings.OptimizedModelPath is string path)
             options.OptimizedModelFilePath = path;
         settings.Observe?.AddTo(options);
@@ -92,7 +91,7 @@ public sealed class OnnxRuntimeSession : IDisposable
             ModelProto proto = WithOutputs(model, extra);
             if (model.SizeBytes > settings.MostSerialized)
                 weights = new WeightsInPlace(proto = ReferenceEquals(proto, model.Proto) ? proto.Clone() : proto, options);
-            session = new InferenceSession(proto.ToByteArray(), options);
+            session = Load(proto.ToByteArray(), options, settings.ExactProducts);
         }
         catch (OnnxRuntimeException e)
         {
@@ -105,6 +104,26 @@ public sealed class OnnxRuntimeSession : IDisposable
         }
         Inputs = new ModelInputs(where, [.. model.Graph.Inputs.Select(i => TypeOf(i.Name, session.InputMetadata[i.Name]))]);
         Outputs = [.. session.OutputNames.Select(n => TypeOf(n, session.OutputMetadata[n]))];
+    }
+
+    private static InferenceSession Load(byte[] model, SessionOptions options, bool exactProducts)
+    {
+        const string Exact = "session.x64quantprecision";
+        if (exactProducts)
+        {
+            options.AddSessionConfigEntry(Exact, "1");
+            try
+            {
+                return new InferenceSession(model, options);
+            }
+            catch (OnnxRuntimeException)
+            {
+                // It makes weights unsigned for that, also in QGemm of signed activations, where it has no kernel for it. If that was not the reason, the
+                // model says so once more.
+                options.AddSessionConfigEntry(Exact, "0");
+            }
+        }
+        return new InferenceSession(model, options);
     }
 
     /// <summary>The inputs that have to be given.</summary>
