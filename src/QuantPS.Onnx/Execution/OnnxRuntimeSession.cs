@@ -25,6 +25,11 @@ public sealed record SessionSettings
     /// <summary>Rewrite the graph for speed before running. Off shows the graph as it is.</summary>
     public bool Optimize { get; init; } = true;
 
+    /// <summary>Products of unsigned activations by signed weights are exact on processors without VNNI too, as they are on all others; in bodies of If and the
+    /// like, and of signed activations, ONNX Runtime has no such thing. Off leaves ONNX Runtime its faster
+    /// instruction there, which adds two neighboring products with saturation to 16 bits.</summary>
+    public bool ExactProducts { get; init; } = true;
+
     /// <summary>Bytes of a model up to which it is serialized whole for ONNX Runtime; of a larger one the weights are used where they lie.</summary>
     public long MostSerialized { get; init; } = 256L << 20;
 
@@ -81,7 +86,7 @@ public sealed class OnnxRuntimeSession : IDisposable
             ModelProto proto = WithOutputs(model, extra);
             if (model.SizeBytes > settings.MostSerialized)
                 weights = new WeightsInPlace(proto = ReferenceEquals(proto, model.Proto) ? proto.Clone() : proto, options);
-            session = new InferenceSession(proto.ToByteArray(), options);
+            session = Load(proto.ToByteArray(), options, settings.ExactProducts);
         }
         catch (OnnxRuntimeException e)
         {
@@ -94,6 +99,26 @@ public sealed class OnnxRuntimeSession : IDisposable
         }
         Inputs = new ModelInputs(where, [.. model.Graph.Inputs.Select(i => TypeOf(i.Name, session.InputMetadata[i.Name]))]);
         Outputs = [.. session.OutputNames.Select(n => TypeOf(n, session.OutputMetadata[n]))];
+    }
+
+    private static InferenceSession Load(byte[] model, SessionOptions options, bool exactProducts)
+    {
+        const string Exact = "session.x64quantprecision";
+        if (exactProducts)
+        {
+            options.AddSessionConfigEntry(Exact, "1");
+            try
+            {
+                return new InferenceSession(model, options);
+            }
+            catch (OnnxRuntimeException)
+            {
+                // It makes weights unsigned for that, also in QGemm of signed activations, where it has no kernel for it. If that was not the reason, the
+                // model says so once more.
+                options.AddSessionConfigEntry(Exact, "0");
+            }
+        }
+        return new InferenceSession(model, options);
     }
 
     /// <summary>The inputs that have to be given.</summary>

@@ -22,15 +22,31 @@ public static class ChannelEqualization
     /// <summary>A channel that hardly moved while calibrating may do so later: it is spread by no more than this.</summary>
     private const float SmallestFactor = 1f / 64;
 
-    /// <summary>The values whose channels are worth watching one by one: those between convolutions and element-wise functions.</summary>
+    /// <summary>What a channel has to gain on average, in bits, where a network would otherwise be PyTorch's own.</summary>
+    private const float BitsWorthwhile = 1;
+
+    /// <summary>The values whose channels are worth watching one by one: those between convolutions and element-wise functions, and within
+    /// separable convolutions.</summary>
     /// <param name="plan">The plan that is calibrated with.</param>
     /// <param name="config">ONNX Runtime's tool knows nothing of the kind.</param>
     internal static IEnumerable<string> Candidates(QuantizationPlan plan, QConfig config)
     {
-        if (config.Backend == EngineKind.OnnxRuntime || !plan.Nodes.Any(n => n.Operator is TableOperator))
+        if (config.Backend == EngineKind.OnnxRuntime)
             return [];
+        bool functions = plan.Nodes.Any(n => n.Operator is TableOperator);
         return plan.Nodes.Where(n => n.Operator is Conv).SelectMany(n => n.Inputs.Append(n.Node.Output[0])).Distinct()
-            .Where(v => plan.Root(v) == v && !plan.Model.Graph.IsOutput(v) && plan.Model.Graph.Producer(v) is not null && plan.Types[v] is { Rank: > 2 } type && type.Dims[1] > 1);
+            .Where(v => plan.Root(v) == v && !plan.Model.Graph.IsOutput(v) && plan.Model.Graph.Producer(v) is NodeProto maker && plan.Types[v] is { Rank: > 2 } type && type.Dims[1] > 1
+                && (functions || IsSeparable(plan.Model.Graph, maker)));
+    }
+
+    /// <summary>A convolution whose result goes to convolutions and nowhere else, without a function between, either side depthwise: a separable convolution.
+    /// Training keeps the channels of a result without an activation behind it in no common range.</summary>
+    private static bool IsSeparable(GraphIndex graph, NodeProto maker)
+    {
+        NodeProto[] users = [.. graph.Consumers(maker.Output[0])];
+        return maker.OpType == "Conv" && users.Length > 0 && users.All(u => u.OpType == "Conv") && (IsDepthwise(maker) || users.All(IsDepthwise));
+
+        bool IsDepthwise(NodeProto conv) => graph.ConstantInput(conv, 1)?.Shape() is [int outputs, 1, ..] && outputs > 1 && conv.GetInt("group", 1) == outputs;
     }
 
     /// <summary>What watches the channels of a value.</summary>
@@ -44,8 +60,10 @@ public static class ChannelEqualization
     /// <param name="plan">What becomes of the nodes without equalization.</param>
     internal static CalibrationData Apply(CalibrationData calibration, QConfig config, QuantizeOptions options, QuantizationPlan plan)
     {
-        if (!options.Equalizes(config) || (options.EqualizeChannels is null && !plan.Nodes.Any(n => n.Chain.Count > 0)))
+        if (!options.Equalizes(config))
             return calibration;
+        // Without chains a network is PyTorch's own, but for separable convolutions that would lose much.
+        bool all = options.EqualizeChannels ?? plan.Nodes.Any(n => n.Chain.Count > 0);
         GraphIndex graph = plan.Model.Graph;
         Dictionary<string, PlannedNode> makers = plan.Nodes.Where(n => n.IsQuantized).ToDictionary(n => n.Output, StringComparer.Ordinal);
         Dictionary<NodeProto, PlannedNode> takers = new(ReferenceEqualityComparer.Instance);
@@ -60,14 +78,18 @@ public static class ChannelEqualization
             if (!channels.HasObserved || options.Tensors.ContainsKey(value) || graph.IsOutput(value) || !makers.TryGetValue(value, out PlannedNode? maker)
                 || !(IsPlainConv(maker) || IsFunction(maker)))
                 continue;
-            PlannedNode?[] users = [.. graph.Consumers(value).Select(takers.GetValueOrDefault)];
+            if (!all && !IsSeparable(graph, maker.Node))
+                continue;
+            PlannedNode?[] users = [.. graph.Consumers(value).Select(takers.GetValueOrDefault).Distinct()];
             bool toConv = users.Length > 0 && users.All(u => u is not null && IsConv(u) && u.Inputs.Single() == value);
-            // A function that takes the value at two places would need the product at both.
-            bool toFunction = IsConv(maker) && users is [PlannedNode function] && IsFunction(function);
+            bool toFunction = IsConv(maker) && users is [PlannedNode function] && IsFunction(function) && TakesFactors(function, graph.Consumers(value));
             if (!toConv && !toFunction)
                 continue;
+            float[] factors = Factors(channels);
+            if (!all && factors.Average(f => -MathF.Log2(f)) < BitsWorthwhile)
+                continue;
             bool dense = toConv && users.Any(u => u!.Node.GetInt("group", 1) == 1);
-            sites.Add((value, Factors(channels, dense ? 0.5 : 1)));
+            sites.Add((value, dense ? Array.ConvertAll(factors, MathF.Sqrt) : factors));
         }
         return sites.Count == 0 ? calibration : Rewrite(calibration, sites, makers, config);
 
@@ -75,12 +97,16 @@ public static class ChannelEqualization
 
         bool IsPlainConv(PlannedNode node) => IsConv(node) && node is { FusedActivation: null, HasFloatOutput: false };
 
+        // A second time the value may come in as a factor, as in x * Sigmoid(x).
+        static bool TakesFactors(PlannedNode function, IReadOnlyList<NodeProto> places) => ReferenceEquals(places[0], function.Node)
+            && (places.Count == 1 || (places is [_, { OpType: "Mul" } product] && !ReferenceEquals(product, function.Node)));
+
         bool IsFunction(PlannedNode node) => node is { Operator: TableOperator or ElementwiseChain, HasFloatOutput: false };
     }
 
-    /// <summary>For each channel the smallest factor that takes it into a range for all, to a power. That range has one end of the whole value's, and the
+    /// <summary>For each channel the smallest factor that takes it into a range for all. That range has one end of the whole value's, and the
     /// other end where the channels, taken together, come out finest: their steps' geometric mean is smallest.</summary>
-    private static float[] Factors(Observer channels, double power)
+    private static float[] Factors(Observer channels)
     {
         // 0 belongs to every quantized range.
         float[] lows = [.. channels.MinValues.ToArray().Select(v => MathF.Min(v, 0))], highs = [.. channels.MaxValues.ToArray().Select(v => MathF.Max(v, 0))];
@@ -97,7 +123,7 @@ public static class ChannelEqualization
                     (best, bestStep) = (factors, step);
             }
         }
-        return Array.ConvertAll(best, f => (float)Math.Pow(f, power));
+        return best;
 
         float[] Within(float l, float h) =>
             [.. lows.Zip(highs, (cl, ch) => Math.Clamp(MathF.Max(l < 0 ? cl / l : 0, h > 0 ? ch / h : 0), SmallestFactor, 1))];
@@ -132,6 +158,13 @@ public static class ChannelEqualization
                     continue;
                 }
                 string after = context.FreeName(value + "_rescaled");
+                if (user != users[0])
+                {
+                    // The factors of x in x * Sigmoid(x) go behind the product, where they are one more step of the chain.
+                    string product = user.Output[0], before = user.Output[0] = context.FreeName(value + "_unscaled_product");
+                    Insert(model.Proto.Graph.Node.IndexOf(user) + 1, value + "_rescale_product", before, product, factors);
+                    continue;
+                }
                 int at = model.Proto.Graph.Node.IndexOf(user);
                 user.Input[user.Input.IndexOf(value)] = after;
                 Insert(at, value + "_rescale", value, after, factors);

@@ -28,9 +28,10 @@ public static class ModelQuantizer
         QConfig config = options.Apply(calibration.QConfig);
         QuantizationPlan plan = new(calibration.Plan, config, options);
         CalibrationData equalized = ChannelEqualization.Apply(calibration, config, options, plan);
-        if (!ReferenceEquals(equalized, calibration))
+        bool isEqualized = !ReferenceEquals(equalized, calibration);
+        if (isEqualized)
             (calibration, plan) = (equalized, new QuantizationPlan(equalized.Plan, config, options));
-        options = options with { FitWeightScales = options.FitWeightScales ?? plan.Nodes.Any(n => n.Chain.Count > 0) };
+        options = options with { FitWeightScales = options.FitWeightScales ?? (isEqualized || plan.Nodes.Any(n => n.Chain.Count > 0)) };
         TensorOverrides.Check(options.Tensors, plan, config);
         options = TensorOverrides.WithGiven(options, calibration.Given, plan);
         ParameterRules rules = new(config.Backend, options.MinimumRealRange);
@@ -90,7 +91,7 @@ public static class ModelQuantizer
         // Only a bias, which goes with an activation, has a scale that depends on one.
         QParams? input = node.Inputs.FirstOrDefault() is string first
             ? TensorOverrides.ForConsumer(qparams[plan.Root(first)!], node, first, options, config, plan) : null;
-        ParameterRules rules = ParameterRules.Of(config, options, limitsPairs: config.Activation.ReduceRange && config.Activation.DType.IsEightBit() && MultipliesPairs(context, op));
+        ParameterRules rules = ParameterRules.Of(config, options, limitsPairs: config.Activation.DType.IsEightBit() && MultipliesPairs(context, op));
         QuantizedWeightLayer? layer = node.Operator is WeightOperator weighted && !node.HasFloatOutput
             ? MakeLayer(cache, config, compat, context, node, weighted, input!, qparams[plan.Root(node.Output)!], options, rules, warnings) : null;
         return new QuantizedNode(node, layer) { Weights = NodeWeights.Create(cache, context, op, layer, input, rules, config, options, notes) };

@@ -14,13 +14,14 @@ internal sealed record ParameterRules(EngineKind Backend, float? MinimumRealRang
     /// <summary>Scales and roundings of weights per channel are those that lose least (<see cref="WeightScales"/>, <see cref="WeightRounding"/>).</summary>
     public bool FitsWeights { get; init; }
 
-    /// <summary>Fitted weights leave room for inputs of all 8 bits (<see cref="WeightPairs"/>).</summary>
+    /// <summary>Fitted weights leave room for inputs of all 8 bits (<see cref="WeightPairs"/>): also with engines that spare no bit, as
+    /// the file may go to a processor that needs it.</summary>
     public bool LimitsPairs { get; init; }
 
     /// <summary>The rules for a node's weights.</summary>
     /// <param name="config">The node's own configuration.</param>
     /// <param name="options">Resolved for the model.</param>
-    /// <param name="limitsPairs">The node multiplies values that would be spared a bit otherwise.</param>
+    /// <param name="limitsPairs">The node multiplies pairs of values of 8 bits.</param>
     public static ParameterRules Of(QConfig config, QuantizeOptions options, bool limitsPairs) =>
         new(config.Backend, options.MinimumRealRange) { FitsWeights = options.FitWeightScales == true, LimitsPairs = limitsPairs };
 

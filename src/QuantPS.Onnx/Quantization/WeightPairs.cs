@@ -2,9 +2,10 @@ namespace QuantPS.Onnx.Quantization;
 
 /// <summary>Pairs of neighboring weights whose products with any two values of 8 bits add up within 16 bits.</summary>
 /// <remarks>Processors without VNNI multiply unsigned by signed bytes with an instruction (vpmaddubsw) that adds two neighboring products with saturation
-/// to 16 bits: 255 * 127 * 2 is too much. That is why x86 and fbgemm give up a bit of the activations. 255 * (a + b) fits for a + b from -128 to 128, and
-/// few pairs of a convolution are beyond that. Neighbors are neighbors in the order in which kernels on such processors (MLAS, FBGEMM) go through a filter:
-/// pixel by pixel, all input channels of each, starting with an even one.</remarks>
+/// to 16 bits: 255 * 127 * 2 is too much. That is why x86 and fbgemm give up a bit of the activations; onednn does not, of which PyTorch warns on such
+/// processors (torch/ao/quantization/qconfig.py). 255 * (a + b) fits for a + b from -128 to 128, and few pairs of a convolution are beyond that. Neighbors
+/// are neighbors in the order in which kernels on such processors (MLAS, FBGEMM) go through a filter: pixel by pixel, all input channels of each, starting
+/// with an even one.</remarks>
 internal static class WeightPairs
 {
     private const int Most = 128;

@@ -102,7 +102,8 @@ public class DynamicQuantizerTests
 
         OnnxModel outside = AssertClose(model, x, new(), mayBeEqual: sign > 0);
         Assert.Equal(model.Proto.Graph.Node[3].ToString(), outside.Proto.Graph.Node.Single(n => n.OpType == "If").ToString());
-        OnnxModel inside = AssertClose(model, x, new() { Subgraphs = true, PerChannel = true });
+        // In bodies ONNX Runtime's products saturate on processors without VNNI, but for weights of one bit less.
+        OnnxModel inside = AssertClose(model, x, new() { Subgraphs = true, PerChannel = true, ReduceRange = true });
         NodeProto made = inside.Proto.Graph.Node.Single(n => n.OpType == "If");
         Assert.Equal([2, 1], made.Attribute.Select(a => a.G.Node.Count(n => n.OpType == "MatMulInteger")));
         // x is quantized in the branch that takes it; the weight outside is there once.

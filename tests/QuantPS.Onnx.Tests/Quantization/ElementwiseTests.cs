@@ -5,6 +5,7 @@ using QuantPS.Onnx.Calibration;
 using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Model.Proto;
 using QuantPS.Onnx.Quantization;
 using QuantPS.Onnx.Runtime;
 
@@ -118,6 +119,62 @@ public class ElementwiseTests
             theirs.Add(expected, exported.Run(X)["y"].Span, "y");
             Assert.Equal(ours.SqnrDb, theirs.SqnrDb, 1.5);
             return ours.SqnrDb;
+        }
+    }
+
+    /// <summary>The second place of x in x * Sigmoid(x) takes the factors behind the product.</summary>
+    [Fact]
+    public void SwishIsEqualizedOnBothSides()
+    {
+        QuantizedGraph graph = ModelQuantizer.Quantize(Calibrate("x86"));
+        Assert.Equal(["Conv", "Mul+HardSwish+Mul+Add+Mul", "Conv", "Mul+Sigmoid+Mul+Mul+Mul", "Conv"], graph.Nodes.Select(n => n.OpType));
+    }
+
+    /// <summary>A depthwise convolution's channels with ranges far apart and nothing between it and the next convolution are equalized without any element-wise
+    /// function, and gain; with like ranges, or a ReLU between, the network stays PyTorch's, to the bit.</summary>
+    [Theory]
+    [InlineData("x86", 3, false, true)]
+    [InlineData("onednn", 3, false, true)]
+    [InlineData("x86", 0, false, false)]
+    [InlineData("x86", 3, true, false)]
+    [InlineData("onnxruntime", 3, false, false)]
+    public void SeparableConvolutionsAreEqualized(string preset, int spread, bool relu, bool expected)
+    {
+        Tensor depthwise = TestModels.Random(6, 16, 1, 3, 3);
+        for (int i = 0; i < depthwise.Length; i++)
+            depthwise.Span[i] = (depthwise.Span[i] + 3) * MathF.Pow(2, -(i / 9 % 4) * spread);
+        Tensor pointwise = TestModels.Random(7, 8, 16, 1, 1);
+        // What comes in small counts as much as the rest.
+        for (int i = 0; i < pointwise.Length; i++)
+            pointwise.Span[i] *= MathF.Pow(2, i % 4 * spread);
+        NodeProto[] between = relu ? [Nodes.Create("Relu", "r", ["d"], ["e"])] : [];
+        OnnxModel model = TestModels.Graph(["N", 3, 8, 8],
+            [
+                Nodes.Create("Conv", "c", ["x", "w1"], ["c"]), Nodes.Create("Relu", "cr", ["c"], ["h"]),
+                Nodes.Create("Conv", "dw", ["h", "w2"], ["d"], Nodes.Attribute("group", 16L)), .. between, Nodes.Create("Conv", "pw", [relu ? "e" : "d", "w3"], ["y"]),
+            ],
+            [TestModels.Weight("w1", 5, 16, 3, 1, 1), TensorProtos.Create("w2", depthwise), TensorProtos.Create("w3", pointwise)], ["y"], opset: 13);
+        using Calibrator calibrator = new(model, QConfigPresets.Get(preset));
+        calibrator.Observe(X);
+        CalibrationData calibration = calibrator.Finish();
+        QuantizedGraph graph = ModelQuantizer.Quantize(calibration), plain = ModelQuantizer.Quantize(calibration, options: new() { EqualizeChannels = false });
+        Assert.Equal(expected, graph.Float.Preparation.Any(p => p.Name == nameof(ChannelEqualization)));
+        if (!expected)
+        {
+            Assert.All(graph.Layers.Zip(plain.Layers), l => Assert.Equal(l.Second.Weight.Bytes.ToArray(), l.First.Weight.Bytes.ToArray()));
+            return;
+        }
+        using OnnxRuntimeSession real = new(model), after = new(graph.Float);
+        float[] y = real.Run(X)["y"].ToArray();
+        Assert.All(y.Zip(after.Run(X)["y"].ToArray()), v => Assert.Equal(v.First, v.Second, 1e-4f * y.Max()));
+        Assert.InRange(Sqnr(graph), Sqnr(plain) + 6, 100);
+
+        double Sqnr(QuantizedGraph quantized)
+        {
+            using Int8Plan plan = new(quantized);
+            ErrorSums sums = new();
+            sums.Add(y, plan.Run(X).Outputs["y"].Span, "y");
+            return sums.SqnrDb;
         }
     }
 

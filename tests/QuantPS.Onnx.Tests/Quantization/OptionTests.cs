@@ -128,7 +128,8 @@ public class OptionTests
     [MemberData(nameof(Backends))]
     public void SignedAndSymmetricActivations(string backend)
     {
-        QuantizedGraph graph = Quantize(new() { ActivationType = QDType.QInt8, SymmetricActivations = true }, backend);
+        // ONNX Runtime's products of signed values saturate on processors without VNNI, but for weights of one bit less.
+        QuantizedGraph graph = Quantize(new() { ActivationType = QDType.QInt8, SymmetricActivations = true, ReduceRange = true }, backend);
         Assert.All((string[])["x", "ar", "b", "k", "y"], v => Assert.Equal((QDType.QInt8, 0), (graph.QParamsOf(v)!.DType, graph.QParamsOf(v)!.ZeroPoints[0])));
         AssertRuns(graph, 0.05f);
     }

@@ -109,6 +109,18 @@ public class WeightFittingTests
         Assert.Equal(fitted.QParamsOf("s")!.Scales[0], forced.QParamsOf("s")!.Scales[0]);
     }
 
+    /// <summary>onednn has no spare bit to begin with: its fitted weights leave room as well, those that are not fitted are PyTorch's.</summary>
+    [Fact]
+    public void FittedPairsLeaveRoomWithoutASpareBitToo()
+    {
+        CalibrationData calibration = ElementwiseTests.Calibrate("onednn");
+        QuantizeOptions plain = new() { EqualizeChannels = false };
+        QuantizedGraph fitted = ModelQuantizer.Quantize(calibration, options: plain), free = ModelQuantizer.Quantize(calibration, options: plain with { FitWeightScales = false });
+        Assert.All(fitted.Nodes.Where(n => n.Layer is not null && n.Planned.Node.GetInt("group", 1) == 1), n => Assert.InRange(LargestPair(n.Layer!.Weight), 0, 128));
+        Assert.Contains(free.Layers, l => LargestPair(l.Weight) > 128);
+        Assert.All((string[])["x", "s", "t", "y"], v => Assert.Equal(free.QParamsOf(v)!.Scales[0], fitted.QParamsOf(v)!.Scales[0]));
+    }
+
     /// <summary>Networks without element-wise chains keep PyTorch's weights and ranges, to the bit.</summary>
     [Fact]
     public void OtherNetworksStayPyTorchs()
