@@ -119,7 +119,8 @@ public class ExportedFileTests
             using Calibrator calibrator = new(model, QConfigPresets.Get(preset));
             for (int batch = 0; batch < 4; batch++)
                 calibrator.Observe(TestModels.Random(100 * seed + batch, 4, 3, 8, 8));
-            QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish());
+            // Weights of 7 bits: larger pairs saturate in ONNX Runtime on processors without VNNI, and not the same ones in both forms.
+            QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish(), options: new QuantizeOptions { ReduceRange = true });
             operators.UnionWith(graph.Nodes.Where(n => n.IsQuantized).Select(n => n.Planned.Node.OpType));
             (OnnxModel qdq, OnnxModel integer) = sum.Compare(graph, "y", [TestModels.Random(seed, 16, 3, 8, 8)]);
             files.Add(($"{seed}-qdq", qdq));

@@ -110,7 +110,7 @@ public class ConvTests
                 [(DataType.Uint8, rank), (w, rank), zeroPoints ? (DataType.Uint8, 0) : null, zeroPoints ? (w, 0) : null], [DataType.Int32], attributes: conv.Attributes);
             for (int k = 0; k < 5; k++)
             {
-                node.Compare(draw.Integers(DataType.Uint8, conv.InputShape()), draw.Integers(w, conv.WeightShape),
+                node.Compare(draw.Integers(DataType.Uint8, conv.InputShape()), draw.Weights(w, conv.WeightShape),
                     zeroPoints ? draw.Integers(DataType.Uint8) : null, zeroPoints ? draw.Integers(w) : null);
             }
         }
@@ -130,7 +130,7 @@ public class ConvTests
                 [DataType.Int32], oracle: false, attributes: conv.Attributes);
             using OneNode unsigned = new("ConvInteger", [(DataType.Uint8, rank), (DataType.Int8, rank), (DataType.Uint8, 0), (DataType.Int8, 0)],
                 [DataType.Int32], attributes: conv.Attributes);
-            GraphValue x = draw.Integers(DataType.Int8, conv.InputShape()), w = draw.Integers(DataType.Int8, conv.WeightShape);
+            GraphValue x = draw.Integers(DataType.Int8, conv.InputShape()), w = draw.Weights(DataType.Int8, conv.WeightShape);
             GraphValue xZero = draw.Integers(DataType.Int8), wZero = draw.Integers(DataType.Int8, conv.Outputs);
             IntegerTensor y = node.Run(x, w, xZero, wZero)[0].Typed!;
             int plane = y.Length / (y.Shape[0] * conv.Outputs);
@@ -161,7 +161,7 @@ public class ConvTests
         GraphValue xScale = draw.Scales(), wScale = draw.Scales(channels);
         // Most sums of random 8-bit products then end within the output's range; powers of two stay powers of two, for ties.
         float step = MathF.ScaleB(xScale.Real().Span[0] * wScale.Real().Span[0], draw.Int(4, 9));
-        return [draw.Integers(x, conv.InputShape()), xScale, draw.Integers(x), draw.Integers(w, conv.WeightShape), wScale, weightZero,
+        return [draw.Integers(x, conv.InputShape()), xScale, draw.Integers(x), draw.Weights(w, conv.WeightShape), wScale, weightZero,
             OneNode.Floats([], step), draw.Integers(x), bias ? conv.Bias() : null];
     }
 }

@@ -28,7 +28,7 @@ public class MatMulTests
             for (int k = 0; k < 5; k++)
             {
                 Resize(draw, left, right);
-                node.Compare(draw.Integers(a, left), draw.Integers(b, right), zeroPoints ? draw.Integers(a) : null,
+                node.Compare(draw.Integers(a, left), draw.Weights(b, right), zeroPoints ? draw.Integers(a) : null,
                     zeroPoints ? draw.Integers(b, perColumn == 0 ? [] : [right[^1]]) : null);
             }
         }
@@ -56,7 +56,7 @@ public class MatMulTests
                 int[] columns = perColumn == 0 ? [] : [right[^1]];
                 GraphValue aScale = draw.Scales(), bScale = draw.Scales(columns);
                 float step = MathF.ScaleB(aScale.Real().Span[0] * bScale.Real().Span[0], draw.Int(4, 10));
-                node.Compare(draw.Integers(a, left), aScale, draw.Integers(a), draw.Integers(b, right), bScale, draw.Integers(b, columns),
+                node.Compare(draw.Integers(a, left), aScale, draw.Integers(a), draw.Weights(b, right), bScale, draw.Integers(b, columns),
                     OneNode.Floats([], step), draw.Integers(a));
             }
         }
@@ -81,7 +81,7 @@ public class MatMulTests
         for (int i = 0; i < 30; i++)
         {
             int batch = draw.Int(1, 3), m = draw.Int(1, 4), k = draw.Int(1, 9), n = draw.Int(1, 9);
-            GraphValue a = draw.Integers(DataType.Uint8, batch, m, k), b = draw.Integers(DataType.Int8, batch, k, n);
+            GraphValue a = draw.Integers(DataType.Uint8, batch, m, k), b = draw.Weights(DataType.Int8, batch, k, n);
             GraphValue aZero = draw.Integers(DataType.Uint8, batch, m, 1), bZero = draw.Integers(DataType.Int8, batch, 1, n);
             GraphValue aScale = draw.Scales(batch, m, 1), bScale = draw.Scales(batch, 1, n);
             GraphValue yScale = OneNode.Floats([], 2), yZero = draw.Integers(DataType.Uint8);
