@@ -30,6 +30,14 @@ public class FusedActivationTests
                 QuantizedTensor plain = new QuantizedConv(weight, bias, geometry, input, output, engine).Run(x);
                 QuantizedTensor fused = new QuantizedConv(weight, bias, geometry, input, output, engine, new LayerOptions { Relu6 = true }).Run(x);
                 Assert.Equal(QuantizedClamp.Relu6(output).Run(plain).IntRepr(), fused.IntRepr());
+                (int least, int most) = (random.Next(low, high), random.Next(low, high + 1));
+                most = Math.Max(least + 1, most);
+                foreach (bool with in new[] { false, true })
+                {
+                    QuantizedTensor unlimited = new QuantizedConv(weight, bias, geometry, input, output, engine, new LayerOptions { Relu = with }).Run(x);
+                    QuantizedTensor limited = new QuantizedConv(weight, bias, geometry, input, output, engine, new LayerOptions { Relu = with, Limits = (least, most) }).Run(x);
+                    Assert.Equal(new IntegerLimits(least, most).Run(unlimited).IntRepr(), limited.IntRepr());
+                }
                 QuantizedTensor relu = new QuantizedConv(weight, bias, geometry, input, output, engine, new LayerOptions { Relu = true }).Run(x);
                 Assert.Equal(new QuantizedRelu(output).Run(plain).IntRepr(), relu.IntRepr());
             }

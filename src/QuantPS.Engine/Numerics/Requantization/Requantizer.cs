@@ -8,7 +8,8 @@ public abstract class Requantizer
     protected Requantizer(RequantizationSpec spec)
     {
         Spec = spec;
-        OutputLow = spec.Relu ? Math.Max(spec.OutputMin, spec.OutputZeroPoint) : spec.OutputMin;
+        // Where a limit lies below the zero point, it wins, as in min(max(q, low), high).
+        OutputLow = spec.Relu ? Math.Min(Math.Max(spec.OutputMin, spec.OutputZeroPoint), spec.OutputMax) : spec.OutputMin;
     }
 
     /// <summary>What the formula was made from.</summary>

@@ -67,7 +67,7 @@ public class FusionTests
     }
 
     /// <summary>Files of other tools: weights of either type and any zero point, scales per channel, a bias with steps of its own, float or none, a Relu or
-    /// Clip before QuantizeLinear, QuantizeLinear with other parameters behind a MaxPool. Against the same file node by node.</summary>
+    /// Clip before QuantizeLinear, a Clip behind it and before another, QuantizeLinear with other parameters behind a MaxPool. Against the same file node by node.</summary>
     [Fact]
     public void ForeignConvolutions()
     {
@@ -175,7 +175,7 @@ public class FusionTests
         DataType weights = index % 2 == 0 ? DataType.Int8 : DataType.Uint8, activations = index / 2 % 2 == 0 ? DataType.Uint8 : DataType.Int8;
         bool perChannel = index % 3 == 0, pool = index % 5 == 0;
         string bias = (string[])["none", "steps", "own", "float"] is var kinds ? kinds[index % 4] : "";
-        string activation = ((string[])["", "Relu", "Clip"])[index % 3];
+        string activation = ((string[])["", "Relu", "Clip", "Clip of pairs"])[index / 3 % 4];
         float inputScale = 0.02f + random.NextSingle() * 0.01f, scale = 0.03f + random.NextSingle() * 0.02f;
         float[] weightScales = [.. Enumerable.Range(0, perChannel ? 5 : 1).Select(_ => 0.001f + random.NextSingle() * 0.004f)];
         int Zero(DataType t) => random.Next(100, 150) - (t == DataType.Int8 ? 128 : 0);
@@ -204,7 +204,13 @@ public class FusionTests
         else if (bias == "float")
             constants.Add(TensorProtos.Create("bd", [.. Enumerable.Range(0, 5).Select(_ => random.NextSingle() - 0.5f)], [5]));
         nodes.Add(Nodes.Create("Conv", "c", bias == "none" ? ["h", "wd"] : ["h", "wd", "bd"], ["f"], Nodes.Attribute("pads", [1, 0, 1, 2])));
-        if (activation.Length > 0)
+        if (activation == "Clip of pairs")
+        {
+            nodes.Add(Nodes.Create("QuantizeLinear", "qa", ["f", "t", "u"], ["fq"]));
+            nodes.Add(Nodes.Create("DequantizeLinear", "da", ["fq", "t", "u"], ["fd"]));
+            nodes.Add(Nodes.Create("Clip", "a", ["fd", "zero", "six"], ["g"]));
+        }
+        else if (activation.Length > 0)
             nodes.Add(Nodes.Create(activation, "a", activation == "Clip" ? ["f", "zero", "six"] : ["f"], ["g"]));
         nodes.Add(Nodes.Create("QuantizeLinear", "q2", [activation.Length > 0 ? "g" : "f", "t", "u"], ["r"]));
         nodes.Add(Nodes.Create("DequantizeLinear", "d2", ["r", "t", "u"], ["k"]));
