@@ -132,7 +132,7 @@ public sealed class ModelPlan : IDisposable
         {
             if (done.Contains(node) || constants.IsConstant(node))
                 continue;
-            IntegerUnit[] found = qdq.FindPieces(node) is { Count: > 0 } pieces ? [.. pieces] : (qdq.Find(node) ?? integers.Find(node)) is { } unit ? [unit] : [];
+            IntegerUnit[] found = qdq.FindPieces(node) is { Count: > 0 } pieces ? [.. pieces] : (qdq.Find(node) ?? integers.Find(node)) is { } unit ? [qdq.WithLimits(unit)] : [];
             UnitStep?[] made = Array.ConvertAll(found, u => UnitStep.Create(u, constants));
             if (made.Contains(null))
                 continue;

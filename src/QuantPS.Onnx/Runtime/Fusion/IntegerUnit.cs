@@ -30,6 +30,9 @@ internal sealed record IntegerUnit
     /// <summary>What that lets through.</summary>
     public ActivationRange Range { get; init; } = ActivationRange.All;
 
+    /// <summary>The integers that a Clip behind the layer lets through; null without.</summary>
+    public (int Low, int High)? Limits { get; init; }
+
     /// <summary>The weight with the output channels first, qint8; null for operators without weights.</summary>
     public QuantizedTensor? Weight { get; init; }
 
@@ -50,7 +53,7 @@ internal sealed record IntegerUnit
             {
                 Name = Context.Name,
                 Relu = Range.IsRelu,
-                Limits = Range.IsDoneByLayer(Output.QParams, onnxRule: true) ? null : Range.Integers(Output.QParams, onnxRule: true),
+                Limits = Limits ?? (Range.IsDoneByLayer(Output.QParams, onnxRule: true) ? null : Range.Integers(Output.QParams, onnxRule: true)),
             };
             if (((WeightOperator)Operator).CreateLayer(Context, Weight, Bias, Inputs[0].QParams, Output.QParams, EngineKind.OnnxRuntime, options) is not { } layer)
                 return null;

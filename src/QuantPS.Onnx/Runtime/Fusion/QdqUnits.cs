@@ -107,12 +107,6 @@ internal sealed class QdqUnits(UnitValues values)
         if (QuantizeOf(last.Output[0]) is not var (quantize, output))
             return null;
         nodes.Add(quantize);
-        // A Clip of what is quantized already, with the same parameters, limits the integers: the layer's own limits, too.
-        if (weight is not null && activation is null && ClipOf(quantize.Output[0], output) is var (clip, clipped, quantizedAgain))
-        {
-            nodes.AddRange([activation = clip, quantize = quantizedAgain]);
-            range = clipped;
-        }
         return new IntegerUnit
         {
             Context = context,
@@ -127,13 +121,30 @@ internal sealed class QdqUnits(UnitValues values)
         };
     }
 
-    /// <summary>The Clip or Relu that alone takes integers, dequantized, and is quantized with their parameters; and what it lets through.</summary>
-    private (NodeProto Node, ActivationRange Range, NodeProto Quantize)? ClipOf(string integers, QParams qparams) =>
-        values.Graph.OnlyConsumer(integers) is NodeProto dequantize && Source(dequantize.Output[0]) is { } source && source.QParams.IsSameAs(qparams)
-        && values.Graph.OnlyConsumer(dequantize.Output[0]) is NodeProto clip && GraphIndex.Input(clip, 0) == dequantize.Output[0]
-        && OperatorRegistry.Find(clip).FirstOrDefault()?.RangeOf(values.Graph, clip) is ActivationRange range
-        && QuantizeOf(clip.Output[0]) is var (quantize, output) && output.IsSameAs(qparams)
-            ? (clip, range, quantize) : null;
+    /// <summary>A layer with weights and the Clip or Relu behind it, straight on its integers or between pairs of the same parameters: limits of the layer's own, as
+    /// rounding is monotonic. The layer itself where there is none, or somebody else needs what lies between.</summary>
+    public IntegerUnit WithLimits(IntegerUnit unit)
+    {
+        if (unit.Weight is null || unit.Activation is not null || values.Graph.OnlyConsumer(unit.Output.Name) is not NodeProto next)
+            return unit;
+        QParams qparams = unit.Output.QParams;
+        if (RangeOf(next, unit.Output.Name) is ActivationRange integers && UnitValues.EightBit(values.TypeOf(next.Output[0])) == qparams.DType)
+            return Limited(integers.Integers(new QParams(1f, 0, qparams.DType), onnxRule: true), next, next);
+        return Source(next.Output[0]) is { } source && source.QParams.IsSameAs(qparams) && values.Graph.OnlyConsumer(next.Output[0]) is NodeProto clip
+            && RangeOf(clip, next.Output[0]) is ActivationRange real && QuantizeOf(clip.Output[0]) is var (quantize, output) && output.IsSameAs(qparams)
+            ? Limited(real.Integers(qparams, onnxRule: true), clip, quantize) : unit;
+
+        IntegerUnit Limited((int, int) limits, NodeProto activation, NodeProto last) => unit with
+        {
+            Nodes = [.. unit.Nodes, activation, .. ReferenceEquals(activation, last) ? [] : new[] { last }],
+            Output = (last.Output[0], qparams),
+            Activation = activation,
+            Limits = limits,
+        };
+
+        ActivationRange? RangeOf(NodeProto node, string value) =>
+            GraphIndex.Input(node, 0) == value ? OperatorRegistry.Find(node).FirstOrDefault()?.RangeOf(values.Graph, node) : null;
+    }
 
     /// <summary>The integers behind a dequantized value of 8 bits per tensor, and what they mean.</summary>
     private (string Name, QParams QParams)? Source(string value) => values.Graph.Producer(value) is NodeProto node && IsPair(node, "DequantizeLinear")

@@ -67,7 +67,7 @@ public class FusionTests
     }
 
     /// <summary>Files of other tools: weights of either type and any zero point, scales per channel, a bias with steps of its own, float or none, a Relu or
-    /// Clip before QuantizeLinear, a Clip behind it and before another, QuantizeLinear with other parameters behind a MaxPool. Against the same file node by node.</summary>
+    /// Clip before QuantizeLinear, a Clip behind it, of integers or before another, QuantizeLinear with other parameters behind a MaxPool. Against the same file node by node.</summary>
     [Fact]
     public void ForeignConvolutions()
     {
@@ -175,7 +175,7 @@ public class FusionTests
         DataType weights = index % 2 == 0 ? DataType.Int8 : DataType.Uint8, activations = index / 2 % 2 == 0 ? DataType.Uint8 : DataType.Int8;
         bool perChannel = index % 3 == 0, pool = index % 5 == 0;
         string bias = (string[])["none", "steps", "own", "float"] is var kinds ? kinds[index % 4] : "";
-        string activation = ((string[])["", "Relu", "Clip", "Clip of pairs"])[index / 3 % 4];
+        string activation = ((string[])["", "Relu", "Clip", "Clip of pairs", "Clip of integers"])[index / 3 % 5];
         float inputScale = 0.02f + random.NextSingle() * 0.01f, scale = 0.03f + random.NextSingle() * 0.02f;
         float[] weightScales = [.. Enumerable.Range(0, perChannel ? 5 : 1).Select(_ => 0.001f + random.NextSingle() * 0.004f)];
         int Zero(DataType t) => random.Next(100, 150) - (t == DataType.Int8 ? 128 : 0);
@@ -210,9 +210,17 @@ public class FusionTests
             nodes.Add(Nodes.Create("DequantizeLinear", "da", ["fq", "t", "u"], ["fd"]));
             nodes.Add(Nodes.Create("Clip", "a", ["fd", "zero", "six"], ["g"]));
         }
-        else if (activation.Length > 0)
+        else if (activation is "Relu" or "Clip")
             nodes.Add(Nodes.Create(activation, "a", activation == "Clip" ? ["f", "zero", "six"] : ["f"], ["g"]));
-        nodes.Add(Nodes.Create("QuantizeLinear", "q2", [activation.Length > 0 ? "g" : "f", "t", "u"], ["r"]));
+        bool clipsIntegers = activation == "Clip of integers";
+        nodes.Add(Nodes.Create("QuantizeLinear", "q2", [activation.Length > 0 && !clipsIntegers ? "g" : "f", "t", "u"], [clipsIntegers ? "fq" : "r"]));
+        if (clipsIntegers)
+        {
+            int low = random.Next(-60, 20), shift = activations == DataType.Int8 ? 0 : 128;
+            constants.Add(OneNode.Integers(activations, [], low + shift).Typed!.ToProto("low"));
+            constants.Add(OneNode.Integers(activations, [], low + shift + 70).Typed!.ToProto("high"));
+            nodes.Add(Nodes.Create("Clip", "a", ["fq", "low", "high"], ["r"]));
+        }
         nodes.Add(Nodes.Create("DequantizeLinear", "d2", ["r", "t", "u"], ["k"]));
         nodes.Add(Nodes.Create("MaxPool", "p", ["k"], ["l"], Nodes.Attribute("kernel_shape", [2, 2]), Nodes.Attribute("strides", [2, 1]), Nodes.Attribute("pads", [0, 1, 1, 0])));
         nodes.Add(Nodes.Create("QuantizeLinear", "q3", ["l", "t2", "u"], ["y"]));
