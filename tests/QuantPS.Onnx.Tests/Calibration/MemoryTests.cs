@@ -21,18 +21,10 @@ public class MemoryTests
             ObserverKind.Entropy, ObserverKind.Percentile, ObserverKind.Distribution];
 
     [Theory, MemberData(nameof(Kinds))]
-    public void PeakDoesNotGrowWithTheImages(ObserverKind kind)
-    {
-        long few = Peak(kind, 100), many = Peak(kind, 1000);
-        Assert.True(many < few * 1.05, $"{kind}: {few} bytes at 100 images, {many} at 1,000.");
-    }
+    public void PeakDoesNotGrowWithTheImages(ObserverKind kind) => AssertFlat(kind, TorchVersion.V2);
 
     [Fact]
-    public void NorDoesThatOfTheHistogramOf113()
-    {
-        long few = Peak(ObserverKind.Histogram, 100, TorchVersion.V1_13), many = Peak(ObserverKind.Histogram, 1000, TorchVersion.V1_13);
-        Assert.True(many < few * 1.05, $"{few} bytes at 100 images, {many} at 1,000.");
-    }
+    public void NorDoesThatOfTheHistogramOf113() => AssertFlat(ObserverKind.Histogram, TorchVersion.V1_13);
 
     [Fact]
     public void TheMeasurementSeesHoarding()
@@ -40,6 +32,19 @@ public class MemoryTests
         // Recording keeps every tensor, and so shows that one that should not would be found.
         long few = Peak(ObserverKind.Recording, 100), many = Peak(ObserverKind.Recording, 1000);
         Assert.True(many > few * 1.05, $"{few} bytes at 100 images, {many} at 1,000.");
+    }
+
+    /// <summary>How threads meet varies a process's peak by a few percent, upwards only: of up to three measurements the smallest count, for few images as for many.
+    /// What grows with the images grows in all of them.</summary>
+    private static void AssertFlat(ObserverKind kind, TorchVersion version)
+    {
+        long few = long.MaxValue, many = long.MaxValue;
+        for (int i = 0; i < 3 && (i == 0 || many >= few * 1.05); i++)
+        {
+            few = Math.Min(few, Peak(kind, 100, version));
+            many = Math.Min(many, Peak(kind, 1000, version));
+        }
+        Assert.True(many < few * 1.05, $"{kind}: {few} bytes at 100 images, {many} at 1,000.");
     }
 
     private static long Peak(ObserverKind kind, int images, TorchVersion version = TorchVersion.V2)
