@@ -13,7 +13,8 @@ public sealed class IntegerLimits(int low, int high)
     /// <param name="inPlace">Write over it: nobody needs it any more.</param>
     public QuantizedTensor Run(QuantizedTensor x, bool inPlace = false)
     {
-        if ((low, high) == x.DType.Range())
+        // A tensor of its own where the old one is still needed: whoever gets it may write over it.
+        if (inPlace && (low, high) == x.DType.Range())
             return x;
         bool isLast = x.TryGetChannelsLast(out Memory<byte> bytes);
         bytes = isLast ? bytes : x.Memory;
