@@ -53,8 +53,9 @@ internal static unsafe class MultiplyPeak
                 Code.Run(&call);
                 return;
             }
-            ConvTileCall256 narrow = new() { Input = x, Weights = w, Offsets = offsets, Output = y, Parameters = p, Tiles = NarrowTiles };
-            (narrow.Ends[0], narrow.Ends[1], narrow.Ends[2]) = ((long)w, (long)w, (long)(w + Quads * 4 * ConvTileCode256.Lanes));
+            ConvTileCall256 narrow = new() { Input = x, Weights = w, Offsets = offsets, Output = y, Parameters = p, Starts = (int*)p, Tiles = NarrowTiles };
+            for (int i = 0; i < FittedQuads.MostInGroup; i++)
+                narrow.Ends[i] = (long)(i == FittedQuads.MostInGroup - 1 ? w + Quads * 4 * ConvTileCode256.Lanes : w);
             Code.Run(&narrow);
         }
     }

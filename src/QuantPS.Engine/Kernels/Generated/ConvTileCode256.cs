@@ -19,7 +19,7 @@ internal unsafe struct ConvTileCall256
     /// <summary>Where in the window each of these quads is read, in bytes.</summary>
     public int* Offsets;
 
-    /// <summary>Where the weights of groups of three quads end, behind them those of two, and then those of one.</summary>
+    /// <summary>Where the weights of the largest groups end, behind them those of groups of one quad less, and so on to single quads.</summary>
     public fixed long Ends[FittedQuads.MostInGroup];
 
     /// <summary>First output byte.</summary>
@@ -27,6 +27,9 @@ internal unsafe struct ConvTileCall256
 
     /// <summary>Numbers of the formula, see <see cref="ConvTileCode256.ParameterBytes"/>.</summary>
     public byte* Parameters;
+
+    /// <summary>What the accumulators start from: [pixel][channel], the same for each tile.</summary>
+    public int* Starts;
 
     /// <summary>How many tiles, at least 1.</summary>
     public long Tiles;
@@ -38,14 +41,14 @@ internal unsafe struct ConvTileCall256
 /// <summary>Machine code for a convolution tile with AVX2.</summary>
 /// <remarks>
 /// Accumulator p: ymm number p, lane c = output channel c of pixel p. A quad: one broadcast of four input bytes a pixel, VPMADDUBSW with 32 weight bytes (16-bit lanes 2 c and
-/// 2 c + 1: two products each), VPMADDWD with ones to add the two lanes of a channel in 32 bits, VPADDD. In a group of two or three quads their 16-bit lanes are added before
-/// VPMADDWD; <see cref="FittedQuads"/> makes sure that nothing saturates. CPUs do two of these multiplications a cycle, which is the bound: a quad on its own takes a cycle a pixel,
-/// in a group of three two thirds. One block at a time, because fewer channels agree on larger groups. Scalar equivalent of a lane: sum over k of x[k] * w[k], plus the start value, in which
+/// 2 c + 1: two products each), VPMADDWD with ones to add the two lanes of a channel in 32 bits, VPADDD. In a group of two to four quads their 16-bit lanes are added before
+/// VPMADDWD; <see cref="FittedQuads"/> makes sure that nothing saturates. CPUs do two of these multiplications a cycle, and four such instructions in all, of which the broadcast is one (Zen 3): a
+/// quad on its own takes four a pixel, in a group of four three and a quarter. One block at a time, because fewer channels agree on larger groups. Scalar equivalent of a lane: sum over k of x[k] * w[k], plus the start value, in which
 /// bias and zero points are folded. There is no remainder in k: packed weights are zero behind the end of a run.
 /// </remarks>
 internal static unsafe class ConvTileCode256
 {
-    /// <summary>Accumulators, beside three registers each for inputs and weights and one for the ones.</summary>
+    /// <summary>Accumulators, beside two registers for inputs, four for weights and one for the ones.</summary>
     public const int MostPixels = 8;
 
     /// <summary>Output channels of a tile.</summary>
@@ -56,22 +59,27 @@ internal static unsafe class ConvTileCode256
     /// <summary>The code for a spec, to be run with a <see cref="ConvTileCall256"/>.</summary>
     public static MachineCode For(ConvTileSpec256 spec) => MachineCode.For(spec, static (c, s) => new Generator(c, s).Emit());
 
-    /// <summary>Bytes of the parameters of 8 channels: per-channel arrays of 32 bytes, then the constants.</summary>
-    public static int ParameterBytes(FormShape form) => ConstantsAt(form) + RequantizationCode.ConstantBytes;
+    /// <summary>Bytes of the parameters of 8 channels: per-channel arrays of 32 bytes, the constants, then the starts of all pixels where none has its own.</summary>
+    public static int ParameterBytes(FormShape form) => StartsAt(form) + MostPixels * VectorBytes;
+
+    /// <summary>Where among the parameters the starts are, in bytes.</summary>
+    public static int StartsAt(FormShape form) => ConstantsAt(form) + RequantizationCode.ConstantBytes;
 
     /// <summary>Writes the parameters of the 8 channels from <paramref name="first"/> on; channels that do not exist get zeros.</summary>
     public static void WriteParameters(RequantizationForm form, FormShape shape, int[] start, int first, byte* to)
     {
         RequantizationCode.WriteChannels(form, start, [.. Enumerable.Range(first, Lanes)], to);
         RequantizationCode.WriteConstants(form, to + ConstantsAt(shape));
+        for (int p = 0; p < MostPixels; p++)
+            new ReadOnlySpan<byte>(to, VectorBytes).CopyTo(new Span<byte>(to + StartsAt(shape) + p * VectorBytes, VectorBytes));
     }
 
     private static int ConstantsAt(FormShape form) => RequantizationCode.PerChannelArrays(form) * VectorBytes;
 
     private sealed class Generator(Assembler c, ConvTileSpec256 spec)
     {
-        // Behind the accumulators: the ones, then a group's inputs, which become its products, and its weights.
-        private const int Ones = MostPixels, Input = Ones + 1, Weight = Input + FittedQuads.MostInGroup;
+        // Behind the accumulators: the ones, then two inputs, which become products, and a group's weights.
+        private const int Ones = MostPixels, Input = Ones + 1, Weight = Input + 2;
 
         // At the end there are no products and no weights.
         private const int PackZero = 13, PackFloor = 14, PackOrder = 15, Upper = 12;
@@ -82,27 +90,27 @@ internal static unsafe class ConvTileCode256
         private readonly VectorAssembler v = new(c, VectorBytes);
         private readonly AssemblerRegister64 call = FunctionFrame.Argument, input = r8, output = r10, parameters = r11, weights = rcx, offsets = r9, other = rax, numbers = rsi;
 
-        // Where the quads of a group are.
-        private readonly AssemblerRegister64[] at = [rax, rdx, rsi];
+        // Where the quads of a group are. The last one is the parameters' register too: they are fetched when they are wanted.
+        private readonly AssemblerRegister64[] at = [rax, rdx, rsi, r11];
 
         public void Emit()
         {
             c.mov(input, Field(nameof(ConvTileCall256.Input)));
             c.mov(output, Field(nameof(ConvTileCall256.Output)));
-            c.mov(parameters, Field(nameof(ConvTileCall256.Parameters)));
             c.vpcmpeqw(Ymm(Ones), Ymm(Ones), Ymm(Ones));
             c.vpsrlw(Ymm(Ones), Ymm(Ones), 15);
             Label tile = c.CreateLabel();
             c.Label(ref tile);
             if (spec.Sum is not null)
                 FetchOther();
-            v.vmovups(0, Numbers(0));
-            for (int p = 1; p < pixels; p++)
-                c.vmovaps(Ymm(p), Ymm(0));
+            c.mov(other, Field(nameof(ConvTileCall256.Starts)));
+            for (int p = 0; p < pixels; p++)
+                v.vmovups(p, __ymmword_ptr[other + p * VectorBytes]);
             c.mov(weights, Field(nameof(ConvTileCall256.Weights)));
             c.mov(offsets, Field(nameof(ConvTileCall256.Offsets)));
             for (int i = 0; i < FittedQuads.MostInGroup; i++)
                 Groups(FittedQuads.MostInGroup - i, i);
+            c.mov(parameters, Field(nameof(ConvTileCall256.Parameters)));
             Requantize();
             c.add(input, spec.InputStep);
             c.add(output, pixels * spec.OutputPixelStep);
@@ -132,11 +140,13 @@ internal static unsafe class ConvTileCode256
             for (int p = 0; p < pixels; p++)
             {
                 for (int q = 0; q < quads; q++)
-                    c.vpbroadcastd(Ymm(Input + q), __dword_ptr[input + at[q] + spec.Pixels.Values[p]]);
-                for (int q = 0; q < quads; q++)
-                    c.vpmaddubsw(Ymm(Input + q), Ymm(Input + q), Ymm(Weight + q));
-                for (int q = 1; q < quads; q++)
-                    c.vpaddw(Ymm(Input), Ymm(Input), Ymm(Input + q));
+                {
+                    int product = q == 0 ? Input : Input + 1;
+                    c.vpbroadcastd(Ymm(product), __dword_ptr[input + at[q] + spec.Pixels.Values[p]]);
+                    c.vpmaddubsw(Ymm(product), Ymm(product), Ymm(Weight + q));
+                    if (q > 0)
+                        c.vpaddw(Ymm(Input), Ymm(Input), Ymm(product));
+                }
                 c.vpmaddwd(Ymm(Input), Ymm(Input), Ymm(Ones));
                 c.vpaddd(Ymm(p), Ymm(p), Ymm(Input));
             }

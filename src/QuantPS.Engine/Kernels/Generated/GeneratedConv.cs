@@ -58,8 +58,9 @@ internal sealed unsafe class GeneratedConv : TiledConv
     protected override int PanelsAtOnce(int pixels) => ConvTileCode.BlocksFor(pixels) / 2;
 
     /// <inheritdoc/>
-    protected override void RunBand(Shape s, Band band, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers)
+    protected override void RunBand(Shape s, ReadOnlySpan<Band> chunk, int which, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers, ExcessInputs? excess)
     {
+        Band band = chunk[which];
         for (int panel = from, count; panel < to; panel += count)
         {
             int group = panel / PanelsPerGroup;

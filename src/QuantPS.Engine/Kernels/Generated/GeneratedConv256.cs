@@ -1,6 +1,10 @@
+using System.Runtime.Intrinsics;
+
 namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>Tiled convolution with AVX2, see <see cref="ConvTileCode256"/>.</summary>
+/// <remarks>Its weights are fitted for inputs up to 127 (<see cref="ExcessInputs"/>), or for all. Which of them a chunk of bands takes is seen from its inputs; those for all are
+/// made when first wanted. Signed inputs, whose bytes with the sign turned lie around 128, take these always.</remarks>
 internal sealed unsafe class GeneratedConv256 : TiledConv
 {
     // Of 32 KiB of first-level cache: weights that stay beside the input of a band.
@@ -9,33 +13,27 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     // Panels write eight bytes of a cache line each: the lines of a chunk are to be still near when the next panel comes.
     private const int ChunkBytes = 64 * 1024;
 
-    private const int QuadBytes = 4 * ConvTileCode256.Lanes;
-
-    private readonly PackedMemory weightMemory, parameterMemory;
-    private readonly int parameterStride;
-    private readonly PanelQuads[] panels;
+    private readonly FittedPanels? narrow;
+    private readonly Lazy<FittedPanels> all;
+    private readonly PackedMemory parameterMemory;
+    private readonly int parameterStride, startsAt;
 
     private GeneratedConv256(ConvProblem problem)
         : base(problem, ConvTileCode256.Lanes, panelBlocks: 1)
     {
-        var fitted = new FittedQuads[Panels];
-        KernelThreads.Split(Panels, new Fitting(this, fitted));
-        panels = new PanelQuads[Panels];
-        int all = 0;
-        for (int panel = 0; panel < Panels; panel++)
-        {
-            panels[panel] = new PanelQuads(all, [.. fitted[panel].Order], [.. Enumerable.Range(0, FittedQuads.MostInGroup).Select(i => fitted[panel].QuadsInGroupsOf(FittedQuads.MostInGroup - i))]);
-            all += panels[panel].Order.Length;
-        }
-        weightMemory = new PackedMemory((long)all * QuadBytes);
+        all = new(() => Fit(byte.MaxValue));
+        if (problem.InputFlip == 0)
+            narrow = Fit(ExcessInputs.MostInput);
+        else
+            _ = all.Value;
         parameterStride = ConvTileCode256.ParameterBytes(FormShape);
+        startsAt = ConvTileCode256.StartsAt(FormShape);
         parameterMemory = new PackedMemory((long)Panels * parameterStride);
+        // Lanes behind a group's last channel get the next group's numbers; they are never stored.
         for (int panel = 0; panel < Panels; panel++)
-        {
-            fitted[panel].Write(new Span<sbyte>(WeightsOf(panels[panel]), panels[panel].Order.Length * QuadBytes));
-            // Lanes behind a group's last channel get the next group's numbers; they are never stored.
             ConvTileCode256.WriteParameters(Form, FormShape, Start, ChannelsOf(panel, 1).First, parameterMemory.Address + (long)panel * parameterStride);
-        }
+
+        FittedPanels Fit(int mostInput) => new(mostInput, Panels, PanelWeightBytes, PackPanel);
     }
 
     public override string Name => $"generated-conv-nhwc-8x8-{Isa}";
@@ -47,43 +45,70 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     protected override int MostPixels => ConvTileCode256.MostPixels;
 
     /// <inheritdoc/>
-    protected override bool WeightsStay => weightMemory.Bytes <= StayingBytes;
+    protected override bool WeightsStay => WeightBytes <= StayingBytes;
 
     /// <summary>Where the weights are more than that, larger chunks read them less often.</summary>
-    protected override long MostChunkBytes => Math.Max(ChunkBytes, weightMemory.Bytes);
+    protected override long MostChunkBytes => Math.Max(ChunkBytes, WeightBytes);
+
+    private long WeightBytes => (narrow ?? all.Value).Bytes;
 
     /// <summary>The kernel, or null for what it is not made for: other than two dimensions, asymmetric weights, groups of fewer than four channels.</summary>
     public static TiledConv? TryCreate(ConvProblem problem) => Takes(problem) ? new GeneratedConv256(problem) : null;
 
-    /// <summary>Where in the window each quad of each panel is read, in bytes.</summary>
-    protected override PackedMemory Prepare(Shape s)
+    /// <inheritdoc/>
+    protected override object Prepare(Shape s) => new QuadOffsets(this, s);
+
+    /// <summary>Inputs above 127 are found and limited, if they are few.</summary>
+    protected override ExcessInputs? Look(Shape s, ReadOnlySpan<Band> chunk, bool copied, ref byte* image)
     {
-        PackedMemory offsets = new(weightMemory.Bytes / QuadBytes * sizeof(int));
-        var to = (int*)offsets.Address;
-        foreach (int quad in panels.SelectMany(p => p.Order))
-            *to++ = s.RunOffsets[quad / RunQuads] + quad % RunQuads * 4;
-        return offsets;
+        if (narrow is null)
+            return null;
+        Band last = chunk[^1];
+        byte* start = InputOf(s, chunk[0], image, 0);
+        var bytes = (int)(InputOf(s, last, image, 0) - start) + (last.Tiles - 1) * last.Tile.InputStep + last.Tile.Offsets[^1] + s.RunOffsets[^1] + (Problem.Geometry.Groups - 1) * Problem.ChannelsPerGroup + RunBytes;
+        ExcessInputs excess = ExcessInputs.OfThread;
+        if (!excess.Find(start, bytes))
+            return null;
+        if (!excess.Any)
+            return excess;
+        byte* to = copied ? start : Scratch.Get(bytes);
+        ExcessInputs.Limit(start, to, bytes);
+        for (int group = 0; group < Problem.Geometry.Groups; group++)
+        {
+            foreach (Band band in chunk)
+            {
+                excess.AddBand();
+                for (int tile = 0; tile < band.Tiles; tile++)
+                    excess.AddTile((int)(InputOf(s, band, image, group) - start) + tile * band.Tile.InputStep, band.Tile.Offsets, s.RunOffsets, RunBytes);
+            }
+        }
+        image += to - start;
+        return excess;
     }
 
     /// <inheritdoc/>
-    protected override void RunBand(Shape s, Band band, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers)
+    protected override void RunBand(Shape s, ReadOnlySpan<Band> chunk, int which, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers, ExcessInputs? excess)
     {
+        Band band = chunk[which];
+        FittedPanels panels = excess is null ? all.Value : narrow!;
+        var offsets = (QuadOffsets)s.Prepared!;
+        int* quads = excess is null ? offsets.All : offsets.Narrow;
         ConvTileCall256 call = default;
         for (int panel = from; panel < to; panel++)
         {
             (int first, _, int channels) = ChannelsOf(panel, 1);
-            ref readonly PanelQuads quads = ref panels[panel];
             call.Input = InputOf(s, band, image, panel / PanelsPerGroup);
-            call.Weights = WeightsOf(quads);
-            call.Offsets = (int*)s.Prepared!.Address + quads.First;
-            sbyte* end = call.Weights;
-            for (int i = 0; i < FittedQuads.MostInGroup; i++)
-                call.Ends[i] = (long)(end += quads.BySize[i] * QuadBytes);
+            call.Weights = panels.WeightsOf(panel);
+            call.Offsets = quads + panels.FirstOf(panel);
+            panels.WriteEnds(panel, call.Ends);
             call.Output = OutputOf(s, band, output, first);
             call.Parameters = parameterMemory.Address + (long)panel * parameterStride;
-            call.Tiles = band.Tiles;
             call.Sum = numbers;
-            Code(s, band.Tile, 1, channels, sum).Run(&call);
+            MachineCode code = Code(s, band.Tile, 1, channels, sum);
+            if (excess is null || !excess.Any)
+                RunTiles(code, call, band.Tiles);
+            else
+                RunTiles(code, call, band, excess.FirstTileOf(panel / PanelsPerGroup * chunk.Length + which), panel, excess);
         }
     }
 
@@ -100,26 +125,56 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
 
     public override void Dispose()
     {
-        weightMemory.Dispose();
+        narrow?.Dispose();
+        if (all.IsValueCreated)
+            all.Value.Dispose();
         parameterMemory.Dispose();
     }
 
-    private sbyte* WeightsOf(in PanelQuads panel) => (sbyte*)weightMemory.Address + (long)panel.First * QuadBytes;
-
-    /// <summary>The quads of a panel: the first one's place among all, which they are, and how many are in groups of three, of two, of one.</summary>
-    private readonly record struct PanelQuads(int First, int[] Order, int[] BySize);
-
-    private readonly struct Fitting(GeneratedConv256 conv, FittedQuads[] fitted) : IKernelWork
+    /// <summary>Tiles whose accumulators all start from the parameters' starts.</summary>
+    private void RunTiles(MachineCode code, ConvTileCall256 call, int tiles)
     {
-        public void Run(int from, int to)
+        call.Starts = (int*)(call.Parameters + startsAt);
+        call.Tiles = tiles;
+        code.Run(&call);
+    }
+
+    /// <summary>Tiles that are numbers <paramref name="number"/> and following of the excess inputs.</summary>
+    private void RunTiles(MachineCode code, ConvTileCall256 call, Band band, int number, int panel, ExcessInputs excess)
+    {
+        int* starts = stackalloc int[ConvTileCode256.MostPixels * ConvTileCode256.Lanes];
+        int outputStep = band.Tile.Offsets.Length * Outputs;
+        for (int tile = 0, count; tile < band.Tiles; tile += count, call.Input += count * band.Tile.InputStep, call.Output += count * outputStep)
         {
-            var weights = new sbyte[conv.PanelWeightBytes];
-            for (int panel = from; panel < to; panel++)
+            count = excess.TilesWithout(number + tile, band.Tiles - tile);
+            if (count > 0)
             {
-                Array.Clear(weights);
-                conv.PackPanel(panel, weights);
-                fitted[panel] = new FittedQuads(weights);
+                RunTiles(code, call, count);
+                continue;
             }
+            count = 1;
+            new ReadOnlySpan<int>(call.Parameters + startsAt, ConvTileCode256.MostPixels * ConvTileCode256.Lanes).CopyTo(new Span<int>(starts, ConvTileCode256.MostPixels * ConvTileCode256.Lanes));
+            foreach (ExcessInputs.Term term in excess.TermsOf(number + tile))
+            {
+                // Lane c: the four weights of channel c, of which the one that counts goes to the upper end and comes back with its sign.
+                Vector256<int> weights = Vector256.Load((int*)narrow!.WeightsOf(panel, term.Run * RunQuads + term.Place / 4)) << (24 - term.Place % 4 * 8) >> 24;
+                int* start = starts + term.Pixel * ConvTileCode256.Lanes;
+                (Vector256.Load(start) + weights * term.Excess).Store(start);
+            }
+            call.Starts = starts;
+            call.Tiles = 1;
+            code.Run(&call);
         }
+    }
+
+    /// <summary>Where in the window each quad is read, for images of one size; of the weights for all inputs when first wanted.</summary>
+    private sealed class QuadOffsets(GeneratedConv256 conv, Shape s)
+    {
+        private readonly PackedMemory? narrow = conv.narrow?.Offsets(s.RunOffsets, conv.RunQuads);
+        private readonly Lazy<PackedMemory> all = new(() => conv.all.Value.Offsets(s.RunOffsets, conv.RunQuads));
+
+        public int* Narrow => (int*)narrow!.Address;
+
+        public int* All => (int*)all.Value.Address;
     }
 }

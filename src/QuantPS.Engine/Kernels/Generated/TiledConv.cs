@@ -115,10 +115,17 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     protected virtual long MostChunkBytes => long.MaxValue;
 
     /// <summary>What a kernel keeps for images of one size; none by default.</summary>
-    protected virtual PackedMemory? Prepare(Shape s) => null;
+    protected virtual object? Prepare(Shape s) => null;
 
-    /// <summary>A band, output channels of the panels [from, to). Sum and numbers are null where the code is to make no sums.</summary>
-    protected abstract void RunBand(Shape s, Band band, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers);
+    /// <summary>Looks at the inputs of a chunk of bands before it is run. Null by default, and where there is nothing to remember about them.</summary>
+    /// <param name="s">The image size.</param>
+    /// <param name="chunk">The bands.</param>
+    /// <param name="copied">The image is a copy of this thread, that may be written to.</param>
+    /// <param name="image">Where the image is; moves where the chunk's inputs are to be read elsewhere.</param>
+    protected virtual ExcessInputs? Look(Shape s, ReadOnlySpan<Band> chunk, bool copied, ref byte* image) => null;
+
+    /// <summary>A band of a chunk, output channels of the panels [from, to). Sum and numbers are null where the code is to make no sums; excess is what <see cref="Look"/> has found.</summary>
+    protected abstract void RunBand(Shape s, ReadOnlySpan<Band> chunk, int which, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers, ExcessInputs? excess);
 
     /// <summary>The code of one tile. Sum and numbers are null where it is to make no sums.</summary>
     /// <param name="s">The image size.</param>
@@ -223,18 +230,19 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
             ReadOnlySpan<Band> chunk = s.Bands.AsSpan(first, end - unit);
             if (copies)
                 image = CopyRows(s, image, chunk);
+            ExcessInputs? excess = Look(s, chunk, copies, ref image);
             if (WeightsStay)
             {
-                foreach (Band band in chunk)
-                    RunBand(s, band, image, result, firstPanel, lastPanel, sum, numbers);
+                for (int band = 0; band < chunk.Length; band++)
+                    RunBand(s, chunk, band, image, result, firstPanel, lastPanel, sum, numbers, excess);
             }
             else
             {
                 // Panel after panel, so that the weights of one stay in the cache.
                 int atOnce = PanelsAtOnce(chunk[0].Tile.Offsets.Length);
                 for (int panel = firstPanel; panel < lastPanel; panel += atOnce)
-                    foreach (Band band in chunk)
-                        RunBand(s, band, image, result, panel, Math.Min(panel + atOnce, lastPanel), sum, numbers);
+                    for (int band = 0; band < chunk.Length; band++)
+                        RunBand(s, chunk, band, image, result, panel, Math.Min(panel + atOnce, lastPanel), sum, numbers, excess);
             }
         }
     }
@@ -470,6 +478,6 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         public int[] RunOffsets { get; }
 
         /// <summary>What the kernel keeps for images of this size.</summary>
-        public PackedMemory? Prepared { get; }
+        public object? Prepared { get; }
     }
 }
