@@ -137,6 +137,7 @@ internal sealed class ConvCase
         ["depth"] = (3360, (c, r, i) => c.Shape(r, 1, 1 + i / Kernels.Length % 70, r.Next(1, 20), Kernels[i % Kernels.Length], [r.Next(1, 4), r.Next(1, 5)])),
         ["groups"] = (2500, (c, r, i) => c.Shape(r, r.Next(2, 7), 1 + i % 20, r.Next(1, r.Next(1, 50)), Pick(r, Kernels), [r.Next(1, 6), r.Next(1, 17)])),
         ["depthwise"] = (5000, (c, r, i) => c.Shape(r, 1 + i % 200, 1, r.Next(12) == 0 ? 2 : 1, Pick(r, [.. Kernels, .. OddKernels]), [r.Next(1, r.Next(2, 20)), r.Next(1, r.Next(2, 30))])),
+        ["winograd"] = (5000, (c, r, i) => c.Shape(r, 1, r.Next(i % 4 == 0 ? 1 : 16, 50), r.Next(i % 4 == 0 ? 1 : 16, 40), [3, 3], [1 + i / 14 % 14, 1 + i % 14], i % 5 == 0 ? 1_000_000 : MostProducts, dense: true)),
         ["one dimension"] = (1200, (c, r, i) => c.Any(r, [r.Next(1, 8)], [1 + i % 70])),
         ["three dimensions"] = (1200, (c, r, _) => c.Any(r, [r.Next(1, 4), r.Next(1, 4), r.Next(1, 4)], [r.Next(1, 4), r.Next(1, 4), r.Next(1, 6)])),
         ["anything"] = (2000, (c, r, _) => c.Any(r, [r.Next(1, 8), r.Next(1, 8)], [r.Next(1, 12), r.Next(1, 12)])),
@@ -211,10 +212,10 @@ internal sealed class ConvCase
         Shape(r, groups, kind == 0 ? 1 : r.Next(1, 40), kind == 0 ? r.Next(1, 3) : r.Next(1, 40), kernel, output);
     }
 
-    /// <summary>An input size for a wanted output size; sizes shrink, the last dimension last, until the case is small enough. Plain: stride 1, no padding.</summary>
-    private void Shape(Random r, int groups, int perGroup, int outputsPerGroup, int[] kernel, int[] output, long mostProducts = MostProducts, bool plain = false)
+    /// <summary>An input size for a wanted output size; sizes shrink, the last dimension last, until the case is small enough. Plain: stride 1, no padding. Dense: stride and dilation 1.</summary>
+    private void Shape(Random r, int groups, int perGroup, int outputsPerGroup, int[] kernel, int[] output, long mostProducts = MostProducts, bool plain = false, bool dense = false)
     {
-        int[] stride = Draw(_ => plain || r.Next(2) == 0 ? 1 : r.Next(1, 4)), dilation = Draw(_ => r.Next(2) == 0 ? 1 : r.Next(1, 4));
+        int[] stride = Draw(_ => plain || dense || r.Next(2) == 0 ? 1 : r.Next(1, 4)), dilation = Draw(_ => dense || r.Next(2) == 0 ? 1 : r.Next(1, 4));
         bool padded = !plain && r.Next(3) > 0, asymmetric = r.Next(2) == 0;
         int[] before = Draw(d => padded ? r.Next(0, kernel[d] + 1) : 0), after = Draw(d => asymmetric && padded ? r.Next(0, kernel[d] + 1) : before[d]);
         Batch = r.Next(1, 4);

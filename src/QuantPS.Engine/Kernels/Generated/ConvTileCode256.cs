@@ -81,17 +81,13 @@ internal static unsafe class ConvTileCode256
         // Behind the accumulators: the ones, then two inputs, which become products, and a group's weights.
         private const int Ones = MostPixels, Input = Ones + 1, Weight = Input + 2;
 
-        // At the end there are no products and no weights.
-        private const int PackZero = 13, PackFloor = 14, PackOrder = 15, Upper = 12;
-
-        private static readonly int[] Spare = [9, 10, 11, 12];
-
         private readonly int pixels = spec.Pixels.Count;
         private readonly VectorAssembler v = new(c, VectorBytes);
-        private readonly AssemblerRegister64 call = FunctionFrame.Argument, input = r8, output = r10, parameters = r11, weights = rcx, offsets = r9, other = rax, numbers = rsi;
+        private readonly AssemblerRegister64 call = FunctionFrame.Argument, input = r8, output = TileEnd256.Output, parameters = TileEnd256.Parameters, weights = rcx, offsets = r9, starts = rax;
+        private readonly TileEnd256 tileEnd = new(c, spec.Form, spec.Sum, spec.Channels, spec.OutputPixelStep, ConstantsAt(spec.Form), (int)Marshal.OffsetOf<ConvTileCall256>(nameof(ConvTileCall256.Sum)));
 
         // Where the quads of a group are. The last one is the parameters' register too: they are fetched when they are wanted.
-        private readonly AssemblerRegister64[] at = [rax, rdx, rsi, r11];
+        private readonly AssemblerRegister64[] at = [rax, rdx, rsi, TileEnd256.Parameters];
 
         public void Emit()
         {
@@ -101,17 +97,16 @@ internal static unsafe class ConvTileCode256
             c.vpsrlw(Ymm(Ones), Ymm(Ones), 15);
             Label tile = c.CreateLabel();
             c.Label(ref tile);
-            if (spec.Sum is not null)
-                FetchOther();
-            c.mov(other, Field(nameof(ConvTileCall256.Starts)));
+            tileEnd.FetchOther(pixels);
+            c.mov(starts, Field(nameof(ConvTileCall256.Starts)));
             for (int p = 0; p < pixels; p++)
-                v.vmovups(p, __ymmword_ptr[other + p * VectorBytes]);
+                v.vmovups(p, __ymmword_ptr[starts + p * VectorBytes]);
             c.mov(weights, Field(nameof(ConvTileCall256.Weights)));
             c.mov(offsets, Field(nameof(ConvTileCall256.Offsets)));
             for (int i = 0; i < FittedQuads.MostInGroup; i++)
                 Groups(FittedQuads.MostInGroup - i, i);
             c.mov(parameters, Field(nameof(ConvTileCall256.Parameters)));
-            Requantize();
+            tileEnd.Emit(pixels, 0);
             c.add(input, spec.InputStep);
             c.add(output, pixels * spec.OutputPixelStep);
             c.dec(Field(nameof(ConvTileCall256.Tiles)));
@@ -119,8 +114,6 @@ internal static unsafe class ConvTileCode256
         }
 
         private AssemblerMemoryOperand Field(string field, int displacement = 0) => __qword_ptr[call + ((int)Marshal.OffsetOf<ConvTileCall256>(field) + displacement)];
-
-        private AssemblerMemoryOperand Numbers(int array) => __ymmword_ptr[parameters + array * VectorBytes];
 
         /// <summary>All groups of so many quads, up to the weights' end.</summary>
         private void Groups(int quads, int end)
@@ -155,96 +148,6 @@ internal static unsafe class ConvTileCode256
             c.Label(ref none);
             // A label wants an instruction of its own; the next loop may begin with another.
             c.nop();
-        }
-
-        /// <summary>What is added was written some layers ago, and lies in strides that no hardware foresees: fetched while the products are made.</summary>
-        private void FetchOther()
-        {
-            LoadOther();
-            for (int p = 0; p < pixels; p++)
-                c.prefetcht0(__byte_ptr[other + p * spec.OutputPixelStep]);
-        }
-
-        private void LoadOther()
-        {
-            c.mov(numbers, Field(nameof(ConvTileCall256.Sum)));
-            c.mov(other, __qword_ptr[numbers + ConvSumNumbers.DistanceAt]);
-            c.add(other, output);
-        }
-
-        /// <summary>The accumulators of four pixels become 32 bytes; VPERMD brings the two quads of each together.</summary>
-        private void Requantize()
-        {
-            RequantizationCode end = new(v, spec.Form, parameters, ConstantsAt(spec.Form));
-            end.Convert([[.. Enumerable.Range(0, pixels)]], (array, _) => new(Numbers(array)), Spare);
-            if (spec.Sum is { } sum)
-            {
-                LoadOther();
-                end.Add(Enumerable.Range(0, pixels).Select(p => (p, (Action<int>)(to => Widen(to, other + p * spec.OutputPixelStep, sum.Signed)))), sum, numbers, Spare);
-            }
-            end.LoadOrder(PackOrder);
-            if (spec.Sum is null)
-                end.LoadPackConstants(PackZero, PackFloor);
-            for (int p = 0; p < pixels; p += 4)
-            {
-                // Where the last four are not all there, the last one stands in; its copies are not stored.
-                int count = Math.Min(4, pixels - p), last = pixels - 1;
-                end.Pack([p, Math.Min(p + 1, last), Math.Min(p + 2, last), Math.Min(p + 3, last)], Spare[0], PackZero, PackFloor, spec.Sum is not null);
-                v.vpermd(p, PackOrder, p);
-                for (int i = 0; i < count; i++)
-                {
-                    if (i == 2)
-                        c.vextracti128(Xmm(Upper), Ymm(p), 1);
-                    Store(output + (p + i) * spec.OutputPixelStep, i < 2 ? p : Upper, i % 2 * Lanes);
-                }
-            }
-        }
-
-        /// <summary>A pixel's bytes, which begin at byte 0 or 8 of a register, to memory, and no others.</summary>
-        private void Store(AssemblerMemoryOperand to, int register, int from)
-        {
-            AssemblerRegisterXMM x = Xmm(register);
-            if (spec.Channels == Lanes && from == 0)
-                c.vmovq(__qword_ptr[to], x);
-            else if (spec.Channels == Lanes)
-                c.vmovhps(__qword_ptr[to], x);
-            else
-            {
-                int at = 0;
-                if ((spec.Channels & 4) != 0)
-                {
-                    c.vpextrd(__dword_ptr[to], x, (sbyte)(from / 4));
-                    at = 4;
-                }
-                if ((spec.Channels & 2) != 0)
-                {
-                    c.vpextrw(__word_ptr[to + at], x, (sbyte)((from + at) / 2));
-                    at += 2;
-                }
-                if ((spec.Channels & 1) != 0)
-                    c.vpextrb(__byte_ptr[to + at], x, (sbyte)(from + at));
-            }
-        }
-
-        /// <summary>A pixel's bytes, and no others, to int32 lanes.</summary>
-        private void Widen(int to, AssemblerMemoryOperand from, bool signed)
-        {
-            if (spec.Channels == Lanes)
-            {
-                if (signed)
-                    c.vpmovsxbd(Ymm(to), __qword_ptr[from]);
-                else
-                    c.vpmovzxbd(Ymm(to), __qword_ptr[from]);
-                return;
-            }
-            AssemblerRegisterXMM x = Xmm(to);
-            c.vpxor(x, x, x);
-            for (int at = 0; at < spec.Channels; at++)
-                c.vpinsrb(x, x, __byte_ptr[from + at], (sbyte)at);
-            if (signed)
-                c.vpmovsxbd(Ymm(to), x);
-            else
-                c.vpmovzxbd(Ymm(to), x);
         }
     }
 }

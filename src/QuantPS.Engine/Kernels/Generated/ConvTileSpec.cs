@@ -48,7 +48,11 @@ internal sealed record ConvTileSpec
 /// <summary>The steps of a sum by ratios (<see cref="BinaryRule.ByRatios"/>) behind a convolution, without its numbers. Both operands and the result are of one dtype.</summary>
 /// <param name="ConvIsInner">The convolution's product is the inner one.</param>
 /// <param name="Signed">They are qint8.</param>
-internal readonly record struct SumShape(bool ConvIsInner, bool Signed);
+internal readonly record struct SumShape(bool ConvIsInner, bool Signed)
+{
+    /// <summary>The sum that code can make itself of a formula's outputs; null for other rules.</summary>
+    public static SumShape? Of(FormShape form, in BinaryRule rule) => rule.IsByRatios && rule.SignedX == form.Signed ? new SumShape(rule.FirstIsInner, form.Signed) : null;
+}
 
 /// <summary>The steps of a <see cref="RequantizationForm"/>, without its numbers.</summary>
 /// <param name="Fused">A fused bias.</param>

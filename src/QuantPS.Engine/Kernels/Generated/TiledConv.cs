@@ -101,7 +101,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     protected abstract bool WeightsStay { get; }
 
     /// <summary>Whether a tiled kernel takes a problem: two dimensions, symmetric weights, groups of four channels and more, a formula that code has.</summary>
-    protected static bool Takes(ConvProblem problem) =>
+    public static bool Takes(ConvProblem problem) =>
         problem.Geometry.SpatialRank == 2 && Array.TrueForAll(problem.WeightZeroPoints, z => z == 0) && (problem.Geometry.Groups == 1 || problem.ChannelsPerGroup >= 4)
         && RequantizationCode.Takes(problem.Requantizer.Form);
 
@@ -142,7 +142,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         Run(input, batch, inputSpatial[0], inputSpatial[1], output, residual);
 
     /// <inheritdoc/>
-    public override bool AddsInPlace(in BinaryRule rule) => SumOf(rule) is not null;
+    public override bool AddsInPlace(in BinaryRule rule) => SumShape.Of(FormShape, rule) is not null;
 
     /// <inheritdoc cref="Run(ReadOnlyMemory{byte}, int, int[], Memory{byte})"/>
     public void Run(ReadOnlyMemory<byte> input, int batch, int height, int width, Memory<byte> output, ConvResidual? residual = null)
@@ -158,7 +158,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         // for its cache line. Only where there are fewer units than threads, the panels are shared out.
         int panelsAtOnce = units >= KernelThreads.Count ? Panels : 1;
         byte* sums = (byte*)y.Pointer, terms = (byte*)other.Pointer;
-        if (residual is { Rule: var rule } && SumOf(rule) is { } sum)
+        if (residual is { Rule: var rule } && SumShape.Of(FormShape, rule) is { } sum)
         {
             ConvSumNumbers numbers = RequantizationCode.SumNumbers(Form, rule);
             numbers.Distance = terms - sums;
@@ -177,10 +177,6 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         GC.KeepAlive(this);
         GC.KeepAlive(s);
     }
-
-    /// <summary>The sum that the code can make itself.</summary>
-    private SumShape? SumOf(in BinaryRule rule) =>
-        rule.IsByRatios && rule.SignedX == FormShape.Signed ? new SumShape(rule.FirstIsInner, FormShape.Signed) : null;
 
     /// <summary>other is null where no sums are made band by band, sum where the code makes none.</summary>
     private readonly struct Work(TiledConv conv, Shape shape, byte* input, byte* output, int panelsAtOnce, byte* other, BinaryRule rule, bool vectors,

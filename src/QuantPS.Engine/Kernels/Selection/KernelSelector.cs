@@ -16,6 +16,7 @@ public static class KernelSelector
     [
         (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedConv.TryCreate),
         (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedDepthwise.TryCreate),
+        (KernelTier.Generated, cpu => cpu.Avx2Code, WinogradConv.TryCreate),
         (KernelTier.Generated, cpu => cpu.Avx2Code, GeneratedConv256.TryCreate),
         (KernelTier.Generated, cpu => cpu.Avx2Code, GeneratedDepthwise256.TryCreate),
         (KernelTier.Vector, cpu => cpu.Vector128, VectorDepthwise.TryCreate),

@@ -1,0 +1,347 @@
+using QuantPS.Engine.Kernels.Selection;
+using QuantPS.Engine.Layers;
+using QuantPS.Engine.Numerics.Requantization;
+
+namespace QuantPS.Engine.Kernels.Generated;
+
+/// <summary>Dense 3 x 3 convolution with AVX2 by <see cref="WinogradTransform"/>, on channels-last activations; and directly where images are too small for it.</summary>
+/// <remarks>Blocks of tiles, of one image or several, are transformed into a thread's working memory; then, 16 output channels at a time, multiplied, transformed back, requantized and stored.
+/// Transformed weights are eight times as large as they were. Each of the two ways packs its weights when an image first wants it.</remarks>
+internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
+{
+    // Of the second-level cache: a block's transformed inputs and products.
+    private const int BlockBytes = 400 * 1024;
+
+    // Fewer channels leave too much to the transforms.
+    private const int LeastChannels = 16;
+
+    // Measured, in cycles an input and output channel: a direct output pixel; a tile's products, its transforms, and what it takes to fetch the weights.
+    private const double DirectPixel = 0.25, Tile = 1.45, InputTransform = 4, OutputTransform = 12, Weights = 16;
+
+    private const int Lanes = 8, Points = WinogradTransform.Points, Edge = WinogradTransform.TileOutputs;
+
+    private readonly ConvProblem problem;
+    private readonly FormShape formShape;
+    private readonly RequantizationForm form;
+    private readonly int outputs, channels, padded, blocks, parameterStride;
+    private readonly bool always;
+    private readonly Lazy<TiledConv> direct;
+    private readonly Lazy<PackedMemory> weights;
+    private readonly PackedMemory parameters;
+    private Shape? shape;
+
+    private WinogradConv(ConvProblem problem, bool always)
+    {
+        this.always = always;
+        int[] start = AccumulatorStart.Of(problem);
+        this.problem = problem;
+        form = problem.Requantizer.Form;
+        formShape = FormShape.Of(form, start, problem.Depth);
+        (outputs, channels) = (problem.OutputChannels, problem.InputChannels);
+        padded = (channels + WinogradTransform.Channels - 1) / WinogradTransform.Channels * WinogradTransform.Channels;
+        blocks = (outputs + WinogradProductsCode.Lanes - 1) / WinogradProductsCode.Lanes;
+        direct = new(() => GeneratedConv256.TryCreate(problem)!);
+        weights = new(PackWeights);
+        parameterStride = WinogradOutputCode.ParameterBytes(formShape);
+        parameters = new PackedMemory(2L * blocks * parameterStride);
+        for (int half = 0; half < 2 * blocks; half++)
+            WinogradOutputCode.WriteParameters(form, formShape, start, half * Lanes, parameters.Address + (long)half * parameterStride);
+    }
+
+    public override string Name => "winograd-conv-nhwc-4x4-avx2";
+
+    /// <inheritdoc/>
+    public override KernelLayout Layout => KernelLayout.ChannelsLast;
+
+    /// <summary>The kernel, or null for what it is not made for: other kernels than 3 x 3, strides, dilation, groups, few channels, sums that the transform cannot hold.</summary>
+    public static ConvKernel? TryCreate(ConvProblem problem) => TryCreate(problem, always: false);
+
+    /// <summary>The same, and where asked, transformed for images of any size: for tests.</summary>
+    internal static ConvKernel? TryCreate(ConvProblem problem, bool always)
+    {
+        ConvGeometry g = problem.Geometry;
+        if (g.SpatialRank != 2 || g.Groups != 1 || g.Kernel.Any(k => k != 3) || g.Stride.Any(s => s != 1) || g.Dilation.Any(d => d != 1)
+            || problem.InputChannels < LeastChannels || problem.OutputChannels < LeastChannels || !TiledConv.Takes(problem))
+            return null;
+        ReadOnlySpan<sbyte> w = problem.Weight.Span;
+        for (int o = 0; o < problem.OutputChannels; o++)
+        {
+            int above = 0, below = 0;
+            foreach (sbyte v in w.Slice(o * problem.Depth, problem.Depth))
+            {
+                above += Math.Max((int)v, 0);
+                below -= Math.Min((int)v, 0);
+            }
+            if (Math.Max(above, below) > WinogradTransform.MostSum / byte.MaxValue)
+                return null;
+        }
+        return new WinogradConv(problem, always);
+    }
+
+    /// <inheritdoc/>
+    public override bool AddsInPlace(in BinaryRule rule) => SumShape.Of(formShape, rule) is not null;
+
+    public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output) => Run(input, batch, inputSpatial, output, null);
+
+    /// <inheritdoc/>
+    public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output, in ConvResidual residual) => Run(input, batch, inputSpatial, output, (ConvResidual?)residual);
+
+    public void Dispose()
+    {
+        if (direct.IsValueCreated)
+            direct.Value.Dispose();
+        if (weights.IsValueCreated)
+            weights.Value.Dispose();
+        parameters.Dispose();
+    }
+
+    private void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output, ConvResidual? residual)
+    {
+        if (batch == 0)
+            return;
+        Shape s = ShapeFor(batch, inputSpatial[0], inputSpatial[1]);
+        if (!s.Pays)
+        {
+            direct.Value.Run(input, batch, inputSpatial[0], inputSpatial[1], output, residual);
+            return;
+        }
+        if (residual is { } given && given.Other.Length != output.Length)
+            throw new ArgumentException($"{given.Other.Length} bytes to add to {output.Length}.");
+        using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin(), other = residual?.Other.Pin() ?? default;
+        ConvSumNumbers numbers = default;
+        SumShape? sum = residual is { Rule: var rule } ? SumShape.Of(formShape, rule) : null;
+        if (sum is not null)
+        {
+            numbers = RequantizationCode.SumNumbers(form, residual!.Value.Rule);
+            numbers.Distance = (byte*)other.Pointer - (byte*)y.Pointer;
+        }
+        KernelThreads.Split(s.TileBlocks * s.Parts, new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer, weights.Value, sum, &numbers));
+        if (residual is { } late && sum is null)
+            BinaryKernel.Run(output, late.Other, output, late.Rule);
+        // Finalizers free weights and parameters, and the code that reads them holds no reference to these objects.
+        GC.KeepAlive(this);
+    }
+
+    private Shape ShapeFor(int batch, int height, int width)
+    {
+        Shape? known = shape;
+        int threads = KernelThreads.Count;
+        if (known is null || known.Batch != batch || known.Height != height || known.Width != width || known.Threads != threads)
+            shape = known = new Shape(this, batch, height, width, threads);
+        return known;
+    }
+
+    /// <summary>[block of 16 output channels][point][pair of input channels][16][2], zero behind the channels' ends.</summary>
+    private PackedMemory PackWeights()
+    {
+        int pairs = padded / 2;
+        PackedMemory memory = new((long)blocks * Points * pairs * WinogradProductsCode.Lanes * sizeof(int));
+        // As a number: a pointer is not for lambdas.
+        nint address = (nint)memory.Address;
+        KernelThreads.Split(outputs, (from, to) =>
+        {
+            Span<short> points = stackalloc short[Points];
+            ReadOnlySpan<sbyte> w = problem.Weight.Span;
+            for (int o = from; o < to; o++)
+            {
+                short* block = (short*)address + (long)(o / WinogradProductsCode.Lanes) * Points * padded * WinogradProductsCode.Lanes + o % WinogradProductsCode.Lanes * 2;
+                for (int c = 0; c < channels; c++)
+                {
+                    WinogradTransform.Weights(w.Slice((o * channels + c) * 9, 9), points);
+                    for (int p = 0; p < Points; p++)
+                        block[(long)(p * pairs + c / 2) * WinogradProductsCode.Lanes * 2 + c % 2] = points[p];
+                }
+            }
+        });
+        return memory;
+    }
+
+    private readonly struct Work(WinogradConv conv, Shape s, byte* input, byte* output, PackedMemory weights, SumShape? sum, ConvSumNumbers* numbers) : IKernelWork
+    {
+        /// <summary>Jobs [from, to): blocks of tiles, and of each its parts of output channels.</summary>
+        public void Run(int from, int to)
+        {
+            short* values = (short*)Scratch.Get(s.ValueBytes + s.ProductBytes + WinogradOutputCode.WorkBytes + s.PatchBytes);
+            int* products = (int*)((byte*)values + s.ValueBytes), work = (int*)((byte*)products + s.ProductBytes);
+            byte* patch = (byte*)work + WinogradOutputCode.WorkBytes;
+            int transformed = -1;
+            for (int job = from; job < to; job++)
+            {
+                (int block, int part) = Math.DivRem(job, s.Parts);
+                int first = (int)((long)s.AllTiles * block / s.TileBlocks), end = (int)((long)s.AllTiles * (block + 1) / s.TileBlocks);
+                if (transformed != block)
+                {
+                    for (int tile = first; tile < end; tile++)
+                        Transform(tile, values + (long)(tile - first) * conv.padded, patch);
+                }
+                transformed = block;
+                MachineCode multiply = s.Multiply(end - first);
+                for (int outputs = conv.blocks * part / s.Parts; outputs < conv.blocks * (part + 1) / s.Parts; outputs++)
+                {
+                    WinogradProductsCall call = new()
+                    {
+                        Inputs = values,
+                        Weights = (short*)weights.Address + (long)outputs * Points * conv.padded * WinogradProductsCode.Lanes,
+                        Products = products,
+                    };
+                    multiply.Run(&call);
+                    for (int tile = first, count; tile < end; tile += count)
+                        count = Store(tile, end, 2 * outputs, products + (long)(tile - first) * Points * WinogradProductsCode.Lanes, work);
+                }
+            }
+        }
+
+        /// <summary>A tile's inputs. Where it reaches over the image's edge, or the channels are no multiple of 16, from a copy with padding.</summary>
+        private void Transform(int tile, short* to, byte* patch)
+        {
+            ConvProblem problem = conv.problem;
+            (int image, int row, int column) = s.PlaceOf(tile);
+            int channels = conv.channels, top = row * Edge - problem.Geometry.PadBegin[0], left = column * Edge - problem.Geometry.PadBegin[1];
+            byte* pixels = input + (long)image * s.Height * s.Width * channels;
+            const int size = WinogradTransform.TileInputs;
+            bool inside = top >= 0 && left >= 0 && top + size <= s.Height && left + size <= s.Width && conv.padded == channels;
+            if (inside)
+            {
+                WinogradTransform.Inputs(pixels + ((long)top * s.Width + left) * channels, (nint)s.Width * channels, channels, problem.InputFlip, channels, to, s.PointStep);
+                return;
+            }
+            new Span<byte>(patch, size * size * conv.padded).Fill((byte)(problem.InputZeroPoint ^ problem.InputFlip));
+            for (int h = Math.Max(0, -top); h < Math.Min(size, s.Height - top); h++)
+                for (int w = Math.Max(0, -left); w < Math.Min(size, s.Width - left); w++)
+                    new ReadOnlySpan<byte>(pixels + ((long)(top + h) * s.Width + left + w) * channels, channels).CopyTo(new Span<byte>(patch + (h * size + w) * conv.padded, channels));
+            WinogradTransform.Inputs(patch, size * conv.padded, conv.padded, problem.InputFlip, conv.padded, to, s.PointStep);
+        }
+
+        /// <summary>Outputs of a tile, and of those beside it that are as large. Returns how many.</summary>
+        private int Store(int tile, int end, int half, int* products, int* work)
+        {
+            (int image, int row, int column) = s.PlaceOf(tile);
+            int rows = Math.Min(Edge, s.OutHeight - row * Edge), columns = Math.Min(Edge, s.OutWidth - column * Edge);
+            int count = columns < Edge ? 1 : Math.Min(end - tile, s.OutWidth / Edge - column);
+            WinogradOutputCall call = new()
+            {
+                Work = work,
+                Output = output + (((long)image * s.OutHeight + row * Edge) * s.OutWidth + column * Edge) * conv.outputs + half * Lanes,
+                Sum = numbers,
+            };
+            for (int i = 0; i < 2 && (half + i) * Lanes < conv.outputs; i++, call.Output += Lanes)
+            {
+                call.Products = products + i * Lanes;
+                call.Parameters = conv.parameters.Address + (long)(half + i) * conv.parameterStride;
+                call.Tiles = count;
+                s.End(rows, columns, Math.Min(Lanes, conv.outputs - (half + i) * Lanes), sum).Run(&call);
+            }
+            return count;
+        }
+    }
+
+    /// <summary>How batches of one size are cut into tiles and shared out, and the code for them.</summary>
+    private sealed class Shape
+    {
+        private readonly WinogradConv conv;
+        private readonly MachineCode?[] multiply;
+        private readonly MachineCode?[] ends = new MachineCode?[(Edge + 1) * (Edge + 1) * (Lanes + 1)];
+
+        // Of the sum that was asked for last: a layer of a network has one at most.
+        private SumCodes? sums;
+
+        public Shape(WinogradConv conv, int batch, int height, int width, int threads)
+        {
+            this.conv = conv;
+            (Batch, Height, Width, Threads) = (batch, height, width, threads);
+            int[] size = conv.problem.Geometry.OutputSize([height, width]);
+            (OutHeight, OutWidth) = (size[0], size[1]);
+            TilesOfRow = (OutWidth + Edge - 1) / Edge;
+            TilesOfImage = (OutHeight + Edge - 1) / Edge * TilesOfRow;
+            AllTiles = batch * TilesOfImage;
+            double tile = Tile + InputTransform / conv.outputs + OutputTransform / conv.channels;
+            Pays = conv.always || AllTiles * tile + Weights < (double)batch * OutHeight * OutWidth * DirectPixel;
+            int perTile = Points * (conv.padded * sizeof(short) + WinogradProductsCode.Lanes * sizeof(int));
+            TileBlocks = (AllTiles + BlockBytes / perTile) / Math.Max(1, BlockBytes / perTile);
+            // Where there are fewer blocks than threads, each of these transforms all inputs, and takes a part of the output channels.
+            Parts = TileBlocks >= threads ? 1 : Math.Min(threads, conv.blocks);
+            int most = (AllTiles + TileBlocks - 1) / TileBlocks;
+            multiply = new MachineCode?[most + 1];
+            // A line more, so that points do not all fall into the same set of the cache.
+            PointStep = most * conv.padded + 32;
+            ValueBytes = (long)Points * PointStep * sizeof(short);
+            ProductBytes = (long)most * Points * WinogradProductsCode.Lanes * sizeof(int);
+            PatchBytes = (long)Points * conv.padded;
+        }
+
+        public int Batch { get; }
+
+        public int Height { get; }
+
+        public int Width { get; }
+
+        public int Threads { get; }
+
+        public int OutHeight { get; }
+
+        public int OutWidth { get; }
+
+        /// <summary>Of all images.</summary>
+        public int AllTiles { get; }
+
+        private int TilesOfRow { get; }
+
+        private int TilesOfImage { get; }
+
+        /// <summary>Whether this is faster than the direct way.</summary>
+        public bool Pays { get; }
+
+        /// <summary>Blocks of tiles that are transformed together.</summary>
+        public int TileBlocks { get; }
+
+        /// <summary>Parts of the output channels that are jobs of their own.</summary>
+        public int Parts { get; }
+
+        /// <summary>int16 from a point's inputs to the next one's.</summary>
+        public int PointStep { get; }
+
+        /// <summary>Transformed inputs of a block.</summary>
+        public long ValueBytes { get; }
+
+        /// <summary>Products of a block with 16 output channels.</summary>
+        public long ProductBytes { get; }
+
+        /// <summary>Inputs of one tile.</summary>
+        public long PatchBytes { get; }
+
+        public (int Image, int Row, int Column) PlaceOf(int tile)
+        {
+            (int image, int inImage) = Math.DivRem(tile, TilesOfImage);
+            (int row, int column) = Math.DivRem(inImage, TilesOfRow);
+            return (image, row, column);
+        }
+
+        /// <summary>The code that multiplies so many tiles: made when it is first asked for.</summary>
+        public MachineCode Multiply(int tiles) => multiply[tiles] ??= WinogradProductsCode.For(new WinogradProductsSpec(tiles, conv.padded, PointStep * sizeof(short)));
+
+        /// <summary>The code that ends tiles of so many rows and columns and so many channels: likewise.</summary>
+        public MachineCode End(int rows, int columns, int channels, SumShape? sum)
+        {
+            MachineCode?[] codes = ends;
+            if (sum is { } shape)
+            {
+                SumCodes? known = sums;
+                if (known is null || known.Shape != shape)
+                    sums = known = new SumCodes(shape, new MachineCode?[ends.Length]);
+                codes = known.Codes;
+            }
+            return codes[(rows * (Edge + 1) + columns) * (Lanes + 1) + channels] ??= WinogradOutputCode.For(new WinogradOutputSpec
+            {
+                Rows = rows,
+                Columns = columns,
+                Channels = channels,
+                OutputRowStep = OutWidth * conv.outputs,
+                OutputPixelStep = conv.outputs,
+                Form = conv.formShape,
+                Sum = sum,
+            });
+        }
+
+        private sealed record SumCodes(SumShape Shape, MachineCode?[] Codes);
+    }
+}

@@ -1,0 +1,113 @@
+using System.Runtime.InteropServices;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+using static QuantPS.Engine.Kernels.Generated.VectorRegisters;
+
+namespace QuantPS.Engine.Kernels.Generated;
+
+/// <summary>What the code is called with.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct WinogradProductsCall
+{
+    /// <summary>Transformed inputs: [point][tile][channel] int16.</summary>
+    public short* Inputs;
+
+    /// <summary>Transformed weights: [point][pair of input channels][16 output channels][2] int16.</summary>
+    public short* Weights;
+
+    /// <summary>Receives [tile][point][16 output channels] int32.</summary>
+    public int* Products;
+}
+
+/// <summary>All that the code depends on. Equal specs share code.</summary>
+/// <param name="Tiles">Tiles.</param>
+/// <param name="Channels">Input channels, a multiple of 4.</param>
+/// <param name="PointBytes">Bytes from a point's inputs to the next one's.</param>
+internal sealed record WinogradProductsSpec(int Tiles, int Channels, int PointBytes);
+
+/// <summary>Machine code for the products of <see cref="WinogradTransform"/>: for each of the 36 points, the tiles' inputs times the weights of 16 output channels, summed over the input channels.</summary>
+/// <remarks>
+/// Up to six tiles at a time. Accumulators 2 r and 2 r + 1: tile r, output channels 0 to 7 and 8 to 15. A pair of channels: one broadcast of two int16 a tile, VPMADDWD with both vectors of
+/// weights, VPADDD. Scalar equivalent of a lane: the sum over channels of input * weight modulo 2^32. Channels are padded to a multiple of four, with weights of zero.
+/// </remarks>
+internal static unsafe class WinogradProductsCode
+{
+    /// <summary>Output channels of a block.</summary>
+    public const int Lanes = 16;
+
+    /// <summary>Tiles at a time at most: twelve accumulators, beside two registers for weights, one for inputs and one for products.</summary>
+    private const int MostTiles = 6;
+
+    // Pairs of a step of the loop.
+    private const int Unrolled = 2;
+
+    private const int VectorBytes = 32, PairBytes = 2 * VectorBytes, TileBytes = WinogradTransform.Points * Lanes * sizeof(int);
+
+    /// <summary>The code for a spec, to be run with a <see cref="WinogradProductsCall"/>.</summary>
+    public static MachineCode For(WinogradProductsSpec spec) => MachineCode.For(spec, static (c, s) => new Generator(c, s).Emit());
+
+    private sealed class Generator(Assembler c, WinogradProductsSpec spec)
+    {
+        private const int Low = 12, High = 13, Input = 14, Product = 15;
+
+        private readonly AssemblerRegister64 call = FunctionFrame.Argument, inputs = rsi, weights = rcx, products = rdx, points = r8, at = rax, from = r9, end = r10;
+
+        private int Pairs => spec.Channels / 2;
+
+        public void Emit()
+        {
+            c.mov(inputs, Field(nameof(WinogradProductsCall.Inputs)));
+            c.mov(weights, Field(nameof(WinogradProductsCall.Weights)));
+            c.mov(products, Field(nameof(WinogradProductsCall.Products)));
+            c.mov(points, WinogradTransform.Points);
+            Label point = c.CreateLabel();
+            c.Label(ref point);
+            // Tiles in parts as equal as can be.
+            int parts = (spec.Tiles + MostTiles - 1) / MostTiles;
+            for (int part = 0; part < parts; part++)
+                Part(spec.Tiles * part / parts, spec.Tiles * (part + 1) / parts);
+            c.add(inputs, spec.PointBytes);
+            c.add(weights, Pairs * PairBytes);
+            c.add(products, Lanes * sizeof(int));
+            c.dec(points);
+            c.jnz(point);
+        }
+
+        private AssemblerMemoryOperand Field(string field) => __qword_ptr[call + (int)Marshal.OffsetOf<WinogradProductsCall>(field)];
+
+        /// <summary>The tiles [first, last) of a point.</summary>
+        private void Part(int first, int last)
+        {
+            int tiles = last - first, rowBytes = spec.Channels * sizeof(short);
+            c.lea(at, __[inputs + first * rowBytes]);
+            c.mov(from, weights);
+            c.lea(end, __[weights + Pairs * PairBytes]);
+            for (int i = 0; i < 2 * tiles; i++)
+                c.vpxor(Ymm(i), Ymm(i), Ymm(i));
+            Label next = c.CreateLabel();
+            c.Label(ref next);
+            for (int pair = 0; pair < Unrolled; pair++)
+            {
+                c.vmovdqu(Ymm(Low), __ymmword_ptr[from + pair * PairBytes]);
+                c.vmovdqu(Ymm(High), __ymmword_ptr[from + (pair * PairBytes + VectorBytes)]);
+                for (int t = 0; t < tiles; t++)
+                {
+                    c.vpbroadcastd(Ymm(Input), __dword_ptr[at + (t * rowBytes + pair * sizeof(int))]);
+                    c.vpmaddwd(Ymm(Product), Ymm(Input), Ymm(Low));
+                    c.vpmaddwd(Ymm(Input), Ymm(Input), Ymm(High));
+                    c.vpaddd(Ymm(2 * t), Ymm(2 * t), Ymm(Product));
+                    c.vpaddd(Ymm(2 * t + 1), Ymm(2 * t + 1), Ymm(Input));
+                }
+            }
+            c.add(at, Unrolled * sizeof(int));
+            c.add(from, Unrolled * PairBytes);
+            c.cmp(from, end);
+            c.jne(next);
+            for (int t = 0; t < tiles; t++)
+            {
+                c.vmovdqu(__ymmword_ptr[products + (first + t) * TileBytes], Ymm(2 * t));
+                c.vmovdqu(__ymmword_ptr[products + ((first + t) * TileBytes + VectorBytes)], Ymm(2 * t + 1));
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace QuantPS.Engine.Kernels.Generated;
+
+/// <summary>The integer transforms of F(4 x 4, 3 x 3): 16 outputs of a 3 x 3 convolution from 36 products instead of 144.</summary>
+/// <remarks>
+/// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): y = A' [(G g G') * (B' d B)] A with points 0, 1, -1, 2, -2 and infinity; a product in brackets is one of elements.
+/// B' has integers. G's rows are integers over 4, -6, -6, 24, 24 and 1; here they are
+/// (6, 0, 0), (1, 1, 1), (1, -1, 1), (1, 2, 4), (1, -2, 4) and (0, 0, 3), which is 24 times G but for factors 1, -4, -4, 1, 1 and 8 that the transform of the products makes up for.
+/// What comes out is 24 * 24 = 576 times the sum of products. All sums are taken modulo 2^32: 9 has an inverse there, and 64 times a sum of less than 2^25 is shifted back without loss.
+/// So the result is the direct convolution's, bit for bit. Inputs of 0 to 255 become values within 50 * 255 = 12750, weights ones within 49 * 128 = 6272: both are int16.
+/// </remarks>
+internal static unsafe class WinogradTransform
+{
+    /// <summary>Outputs, and inputs, of a tile in each dimension.</summary>
+    public const int TileOutputs = 4, TileInputs = 6;
+
+    /// <summary>Elements of a transformed tile.</summary>
+    public const int Points = TileInputs * TileInputs;
+
+    /// <summary>int16 lanes of a register: channels that are transformed at a time.</summary>
+    public const int Channels = 16;
+
+    /// <summary>Times 9 this is 1 modulo 2^32.</summary>
+    public const int InverseOf9 = 0x38E38E39;
+
+    /// <summary>Of 576, what is shifted away after the 9.</summary>
+    public const int Shift = 6;
+
+    /// <summary>The largest sum of products, with either sign.</summary>
+    public const int MostSum = (1 << (31 - Shift)) - 1;
+
+    private static readonly int[][] Rows = [[6, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 3]];
+
+    /// <summary>The 36 numbers of a 3 x 3 kernel, row-major.</summary>
+    public static void Weights(ReadOnlySpan<sbyte> kernel, Span<short> to)
+    {
+        Span<int> columns = stackalloc int[TileInputs * 3];
+        for (int i = 0; i < TileInputs; i++)
+            for (int w = 0; w < 3; w++)
+                columns[i * 3 + w] = Rows[i][0] * kernel[w] + Rows[i][1] * kernel[3 + w] + Rows[i][2] * kernel[6 + w];
+        for (int i = 0; i < TileInputs; i++)
+            for (int j = 0; j < TileInputs; j++)
+                to[i * TileInputs + j] = (short)(columns[i * 3] * Rows[j][0] + columns[i * 3 + 1] * Rows[j][1] + columns[i * 3 + 2] * Rows[j][2]);
+    }
+
+    /// <summary>A tile of 6 x 6 pixels to its 36 values, 16 channels at a time.</summary>
+    /// <param name="from">The first pixel's channels; readable up to the next multiple of 16.</param>
+    /// <param name="row">Bytes from a row of pixels to the next one.</param>
+    /// <param name="pixel">Bytes from a pixel to the next one.</param>
+    /// <param name="flip">What is turned in each byte.</param>
+    /// <param name="channels">How many, in multiples of 16.</param>
+    /// <param name="to">Receives the first point's int16, channel by channel.</param>
+    /// <param name="point">int16 from a point to the next one.</param>
+    public static void Inputs(byte* from, nint row, nint pixel, byte flip, int channels, short* to, nint point)
+    {
+        Vector256<short> turned = Vector256.Create((short)flip);
+        Vector256<short>* columns = stackalloc Vector256<short>[Points];
+        for (int c = 0; c < channels; c += Channels, from += Channels, to += Channels)
+        {
+            byte* at = from;
+            for (int j = 0; j < TileInputs; j++, at += pixel)
+            {
+                byte* lower = at + 3 * row;
+                Transform(Load(at), Load(at + row), Load(at + 2 * row), Load(lower), Load(lower + row), Load(lower + 2 * row), columns + j, TileInputs);
+            }
+            short* result = to;
+            for (int i = 0; i < TileInputs; i++)
+            {
+                Vector256<short>* v = columns + i * TileInputs, rowOut = v;
+                Transform(v[0], v[1], v[2], v[3], v[4], v[5], rowOut, 1);
+                for (int j = 0; j < TileInputs; j++, result += point)
+                    rowOut[j].Store(result);
+            }
+        }
+
+        Vector256<short> Load(byte* b) => Avx2.ConvertToVector256Int16(b) ^ turned;
+    }
+
+    /// <summary>B' of six vectors.</summary>
+    [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
+    private static void Transform(Vector256<short> d0, Vector256<short> d1, Vector256<short> d2, Vector256<short> d3, Vector256<short> d4, Vector256<short> d5, Vector256<short>* to, int step)
+    {
+        Vector256<short> even = d4 - d2, odd = d3 - d1, p = d4 - (d2 << 2), q = d3 - (d1 << 2), twice = odd + odd;
+        to[0] = ((d0 - d2) << 2) + even;
+        to[step] = p + q;
+        to[2 * step] = p - q;
+        to[3 * step] = even + twice;
+        to[4 * step] = even - twice;
+        to[5 * step] = d5 - d3 - (odd << 2);
+    }
+}
