@@ -1,13 +1,14 @@
 namespace QuantPS.Benchmarks;
 
-/// <summary>The options that the kernel benchmarks share: --shape (as often as wanted), --threads 1,2 and --json FILE.</summary>
-internal sealed record BenchmarkOptions(IReadOnlyList<string> Shapes, int[] Threads, string? Json)
+/// <summary>The options that the kernel benchmarks share: --shape (as often as wanted), --threads 1,2, --bits 7 (inputs of a reduced range) and --json FILE.</summary>
+internal sealed record BenchmarkOptions(IReadOnlyList<string> Shapes, int[] Threads, int InputBits, string? Json)
 {
     /// <exception cref="ArgumentException">An option that is not known, or without a value.</exception>
     public static BenchmarkOptions Parse(string benchmark, string[] args, string shapeForm)
     {
         List<string> shapes = [];
         int[] threads = [1];
+        int bits = 8;
         string? json = null;
         for (int i = 0; i < args.Length; i += 2)
         {
@@ -16,10 +17,11 @@ internal sealed record BenchmarkOptions(IReadOnlyList<string> Shapes, int[] Thre
             {
                 case "--shape": shapes.Add(value); break;
                 case "--threads": threads = [.. value.Split(',').Select(int.Parse)]; break;
+                case "--bits": bits = int.Parse(value); break;
                 case "--json": json = value; break;
-                default: throw new ArgumentException($"{benchmark} has no option '{args[i]}'. Known: --shape {shapeForm}, --threads 1,2, --json FILE.");
+                default: throw new ArgumentException($"{benchmark} has no option '{args[i]}'. Known: --shape {shapeForm}, --threads 1,2, --bits 7, --json FILE.");
             }
         }
-        return new(shapes, threads, json);
+        return new(shapes, threads, bits, json);
     }
 }

@@ -28,7 +28,7 @@ internal static class ConvBenchmark
         {
             foreach (ConvShape shape in shapes)
             {
-                Row row = Measure(shape, t);
+                Row row = Measure(shape, t, options.InputBits);
                 rows.Add(row);
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
                     $"{row.shape,-30}{row.threads,7}{row.us,10:F1}{row.ort_nchw_us,10:F1}{row.ort_nhwc_us,10:F1}{row.ratio,7:F2}{row.peak_share,7:P0}{(row.equal ? "    yes" : "     NO")}  {row.kernel}"));
@@ -45,7 +45,7 @@ internal static class ConvBenchmark
         return rows.TrueForAll(r => r.equal) ? 0 : 1;
     }
 
-    private static Row Measure(ConvShape s, int threads)
+    private static Row Measure(ConvShape s, int threads, int bits)
     {
         var random = new Random(7);
         int depth = s.Channels / s.Groups * s.Kernel * s.Kernel;
@@ -53,8 +53,9 @@ internal static class ConvBenchmark
         float[] weightScales = [.. Enumerable.Range(0, s.Outputs).Select(_ => 0.002f + random.NextSingle() * 0.01f)];
         float[] bias = [.. Enumerable.Range(0, s.Outputs).Select(_ => (random.NextSingle() - 0.5f) * 4)];
         const float inputScale = 0.02f;
-        const byte inputZero = 113, outputZero = 120;
-        float outputScale = 0.02f * 0.006f * 74 * 74 * MathF.Sqrt(depth) / 60;
+        byte inputZero = (byte)(113 >> (8 - bits));
+        const byte outputZero = 120;
+        float outputScale = 0.02f * 0.006f * 74 * 74 / (1 << (8 - bits)) * MathF.Sqrt(depth) / 60;
         Requantizer requantizer = EngineProfiles.Get(EngineKind.OnnxRuntime).CreateRequantizer(new RequantizationSpec
         {
             InputScale = inputScale,
@@ -81,6 +82,8 @@ internal static class ConvBenchmark
         // On 64-byte boundaries, as our tensors and ONNX Runtime's own allocator have them.
         Memory<byte> nchw = new AlignedBuffer<byte>(s.Batch * s.Channels * s.Height * s.Width).Memory, nhwc = new AlignedBuffer<byte>(nchw.Length).Memory;
         random.NextBytes(nchw.Span);
+        foreach (ref byte x in nchw.Span)
+            x >>= 8 - bits;
         Transpose(nchw.Span, nhwc.Span, s.Batch, s.Channels, s.Height * s.Width);
 
         KernelThreads.Count = threads;

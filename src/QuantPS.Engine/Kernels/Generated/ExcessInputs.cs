@@ -32,6 +32,7 @@ internal sealed unsafe class ExcessInputs
     public bool Any => count > 0;
 
     /// <summary>Finds the inputs above 127 among those from an address on. False if they are too many.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public bool Find(byte* from, int bytes)
     {
         count = termCount = endCount = bandCount = 0;
@@ -54,6 +55,7 @@ internal sealed unsafe class ExcessInputs
     }
 
     /// <summary>to[i] = min(from[i], 127). Both may be the same.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Limit(byte* from, byte* to, int bytes)
     {
         int i = 0;
@@ -79,6 +81,7 @@ internal sealed unsafe class ExcessInputs
     /// <param name="pixels">Windows of all pixels from there, in rising order.</param>
     /// <param name="runs">Where in a window runs of bytes that count begin.</param>
     /// <param name="runBytes">Bytes of a run.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void AddTile(int start, int[] pixels, int[] runs, int runBytes)
     {
         for (int run = 0; run < runs.Length; run++)

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>The weights of all panels of a convolution as <see cref="FittedQuads"/>, for inputs up to some limit.</summary>
@@ -52,6 +54,7 @@ internal sealed unsafe class FittedPanels : IDisposable
     public int FirstOf(int panel) => panels[panel].First;
 
     /// <summary>Where a panel's groups of each size end, the largest first.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void WriteEnds(int panel, long* ends)
     {
         sbyte* end = WeightsOf(panel);

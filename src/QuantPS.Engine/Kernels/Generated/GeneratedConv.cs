@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using QuantPS.Engine.Numerics.Requantization;
 
 namespace QuantPS.Engine.Kernels.Generated;
@@ -58,6 +59,7 @@ internal sealed unsafe class GeneratedConv : TiledConv
     protected override int PanelsAtOnce(int pixels) => ConvTileCode.BlocksFor(pixels) / 2;
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void RunBand(Shape s, ReadOnlySpan<Band> chunk, int which, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers, ExcessInputs? excess)
     {
         Band band = chunk[which];

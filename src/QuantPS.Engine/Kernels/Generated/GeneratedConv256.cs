@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace QuantPS.Engine.Kernels.Generated;
@@ -7,8 +8,11 @@ namespace QuantPS.Engine.Kernels.Generated;
 /// made when first wanted. Signed inputs, whose bytes with the sign turned lie around 128, take these always.</remarks>
 internal sealed unsafe class GeneratedConv256 : TiledConv
 {
-    // Of 32 KiB of first-level cache: weights that stay beside the input of a band.
-    private const int StayingBytes = 12 * 1024;
+    // Of 32 KiB of first-level cache: weights that stay beside the input of a band, all of them or those of some panels.
+    private const int StayingBytes = 16 * 1024;
+
+    // Panels whose outputs are a whole line of the cache.
+    private const int LinePanels = 64 / ConvTileCode256.Lanes;
 
     // Panels write eight bytes of a cache line each: the lines of a chunk are to be still near when the next panel comes.
     private const int ChunkBytes = 64 * 1024;
@@ -44,11 +48,17 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     /// <inheritdoc/>
     protected override int MostPixels => ConvTileCode256.MostPixels;
 
+    /// <summary>Beside it there are a line of outputs for each pixel, and the weights of the panels that make one.</summary>
+    protected override int BandBytes => 8 * 1024;
+
     /// <inheritdoc/>
     protected override bool WeightsStay => WeightBytes <= StayingBytes;
 
     /// <summary>Where the weights are more than that, larger chunks read them less often.</summary>
     protected override long MostChunkBytes => Math.Max(ChunkBytes, WeightBytes);
+
+    /// <inheritdoc/>
+    protected override int PanelsAtOnce(int pixels) => (int)Math.Clamp((long)StayingBytes * Panels / WeightBytes, 1, LinePanels);
 
     private long WeightBytes => (narrow ?? all.Value).Bytes;
 
@@ -87,6 +97,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     }
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void RunBand(Shape s, ReadOnlySpan<Band> chunk, int which, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers, ExcessInputs? excess)
     {
         Band band = chunk[which];
@@ -132,6 +143,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     }
 
     /// <summary>Tiles whose accumulators all start from the parameters' starts.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void RunTiles(MachineCode code, ConvTileCall256 call, int tiles)
     {
         call.Starts = (int*)(call.Parameters + startsAt);
@@ -140,6 +152,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     }
 
     /// <summary>Tiles that are numbers <paramref name="number"/> and following of the excess inputs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void RunTiles(MachineCode code, ConvTileCall256 call, Band band, int number, int panel, ExcessInputs excess)
     {
         int* starts = stackalloc int[ConvTileCode256.MostPixels * ConvTileCode256.Lanes];

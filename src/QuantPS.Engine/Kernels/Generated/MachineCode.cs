@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Iced.Intel;
 
 namespace QuantPS.Engine.Kernels.Generated;
@@ -35,6 +36,7 @@ internal sealed unsafe class MachineCode
     }
 
     /// <param name="call">What the function is called with.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run(void* call)
     {
         entry(call);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics.Requantization;
@@ -10,9 +11,6 @@ namespace QuantPS.Engine.Kernels.Generated;
 /// bytes that is no multiple of four; else they are read where they are.</remarks>
 internal abstract unsafe class TiledConv : ConvKernel, IDisposable
 {
-    // Of the first-level cache: the input of a band.
-    private const int BandBytes = 16 * 1024;
-
     // Of the second-level cache: outputs that are added to what else is needed.
     private const int SumBytes = 256 * 1024;
 
@@ -104,6 +102,9 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     public static bool Takes(ConvProblem problem) =>
         problem.Geometry.SpatialRank == 2 && Array.TrueForAll(problem.WeightZeroPoints, z => z == 0) && (problem.Geometry.Groups == 1 || problem.ChannelsPerGroup >= 4)
         && RequantizationCode.Takes(problem.Requantizer.Form);
+
+    /// <summary>Of the first-level cache: the input of a band.</summary>
+    protected virtual int BandBytes => 16 * 1024;
 
     /// <summary>Pixels of a tile at most where output rows are cut into tiles.</summary>
     protected virtual int MostPixelsOfRow(int outWidth) => MostPixels;
@@ -214,6 +215,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void RunUnits(Shape s, byte* input, byte* output, int from, int to, int firstPanel, int lastPanel, SumShape? sum, ConvSumNumbers* numbers)
     {
         int bands = s.Bands.Length;
@@ -254,6 +256,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     private long StartOf(Shape s, int band) => band == s.Bands.Length ? s.OutputBytes : ((long)s.Bands[band].Row * s.OutWidth + s.Bands[band].Column) * Outputs;
 
     /// <summary>The code of a tile for so many blocks, of which the last has so many channels: made when it is first asked for.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected MachineCode Code(Shape s, Tile tile, int blocks, int last, SumShape? sum)
     {
         ref MachineCode? known = ref tile.CodesFor(sum)[(blocks - 1) * 17 + last];
@@ -261,6 +264,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     }
 
     /// <summary>First output channel, number of blocks and channels of the last block of so many panels of a group.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected (int First, int Blocks, int Last) ChannelsOf(int panel, int count)
     {
         int outputs = Outputs / Problem.Geometry.Groups, group = panel / PanelsPerGroup, block = panel % PanelsPerGroup * panelBlocks, blocks = Math.Min(panelBlocks * count, blocksPerGroup - block);
@@ -383,7 +387,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
                 // A row in tiles as equal as can be: 20 pixels are 10 and 10, not 14 and 6.
                 int tiles = (OutWidth + mostPixels - 1) / mostPixels, least = OutWidth / tiles, more = OutWidth % tiles;
                 // Bands of a few tiles, as equal as can be, and several for each thread, so that threads get equal parts.
-                int atOnce = Math.Max(1, BandBytes / (mostPixels * step)), all = outHeight * Images * tiles;
+                int atOnce = Math.Max(1, conv.BandBytes / (mostPixels * step)), all = outHeight * Images * tiles;
                 int perRow = Math.Min(tiles, Math.Max((tiles + atOnce - 1) / atOnce, (BandsPerThread * threads * tiles + all - 1) / all));
                 Tile big = Row(least + 1), small = Row(least);
                 for (int y = 0; y < outHeight; y++)

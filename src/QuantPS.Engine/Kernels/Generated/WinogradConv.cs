@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics.Requantization;
@@ -159,6 +160,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
     private readonly struct Work(WinogradConv conv, Shape s, byte* input, byte* output, PackedMemory weights, SumShape? sum, ConvSumNumbers* numbers) : IKernelWork
     {
         /// <summary>Jobs [from, to): blocks of tiles, and of each its parts of output channels.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int from, int to)
         {
             short* values = (short*)Scratch.Get(s.ValueBytes + s.ProductBytes + WinogradOutputCode.WorkBytes + s.PatchBytes);
@@ -192,6 +194,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         }
 
         /// <summary>A tile's inputs. Where it reaches over the image's edge, or the channels are no multiple of 16, from a copy with padding.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private void Transform(int tile, short* to, byte* patch)
         {
             ConvProblem problem = conv.problem;
@@ -213,6 +216,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         }
 
         /// <summary>Outputs of a tile, and of those beside it that are as large. Returns how many.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private int Store(int tile, int end, int half, int* products, int* work)
         {
             (int image, int row, int column) = s.PlaceOf(tile);
@@ -309,6 +313,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         /// <summary>Inputs of one tile.</summary>
         public long PatchBytes { get; }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public (int Image, int Row, int Column) PlaceOf(int tile)
         {
             (int image, int inImage) = Math.DivRem(tile, TilesOfImage);
@@ -320,6 +325,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         public MachineCode Multiply(int tiles) => multiply[tiles] ??= WinogradProductsCode.For(new WinogradProductsSpec(tiles, conv.padded, PointStep * sizeof(short)));
 
         /// <summary>The code that ends tiles of so many rows and columns and so many channels: likewise.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public MachineCode End(int rows, int columns, int channels, SumShape? sum)
         {
             MachineCode?[] codes = ends;

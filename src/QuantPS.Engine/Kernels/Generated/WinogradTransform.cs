@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -53,6 +54,7 @@ internal static unsafe class WinogradTransform
     /// <param name="channels">How many, in multiples of 16.</param>
     /// <param name="to">Receives the first point's int16, channel by channel.</param>
     /// <param name="point">int16 from a point to the next one.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Inputs(byte* from, nint row, nint pixel, byte flip, int channels, short* to, nint point)
     {
         Vector256<short> turned = Vector256.Create((short)flip);
@@ -79,7 +81,7 @@ internal static unsafe class WinogradTransform
     }
 
     /// <summary>B' of six vectors.</summary>
-    [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Transform(Vector256<short> d0, Vector256<short> d1, Vector256<short> d2, Vector256<short> d3, Vector256<short> d4, Vector256<short> d5, Vector256<short>* to, int step)
     {
         Vector256<short> even = d4 - d2, odd = d3 - d1, p = d4 - (d2 << 2), q = d3 - (d1 << 2), twice = odd + odd;
