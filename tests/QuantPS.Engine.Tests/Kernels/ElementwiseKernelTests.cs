@@ -9,6 +9,7 @@ using QuantPS.Engine.Tensors;
 namespace QuantPS.Engine.Tests.Kernels;
 
 /// <summary>Vector kernels of element-wise operators equal the reference, bit for bit: all lengths around the blocks, unaligned, special values, ties.</summary>
+[Collection(nameof(KernelThreads))]
 public class ElementwiseKernelTests
 {
     private static readonly bool[] Both = [false, true];

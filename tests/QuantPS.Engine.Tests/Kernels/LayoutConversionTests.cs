@@ -3,6 +3,7 @@ using QuantPS.Engine.Kernels.Reference;
 
 namespace QuantPS.Engine.Tests.Kernels;
 
+[Collection(nameof(KernelThreads))]
 public class LayoutConversionTests
 {
     [Fact]

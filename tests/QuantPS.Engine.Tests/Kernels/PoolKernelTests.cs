@@ -8,6 +8,7 @@ using QuantPS.Engine.Tensors;
 namespace QuantPS.Engine.Tests.Kernels;
 
 /// <summary>Pooling in both layouts equals the reference, bit for bit: ranks, strides, dilations, paddings, ceil mode, all numbers of channels around the blocks.</summary>
+[Collection(nameof(KernelThreads))]
 public class PoolKernelTests
 {
     private const int Cases = 1200;

@@ -7,6 +7,7 @@ using QuantPS.Engine.Tensors;
 namespace QuantPS.Engine.Tests.Layers;
 
 /// <summary>A convolution with its residual sum against the one after the other.</summary>
+[Collection(nameof(KernelThreads))]
 public class ConvResidualTests
 {
     public static TheoryData<EngineKind, bool> Kinds() => [.. from engine in Enum.GetValues<EngineKind>() from relu in (bool[])[false, true] select (engine, relu)];

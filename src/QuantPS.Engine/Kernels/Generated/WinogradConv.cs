@@ -7,17 +7,20 @@ namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>Dense 3 x 3 convolution with AVX2 by <see cref="WinogradTransform"/>, on channels-last activations; and directly where images are too small for it.</summary>
 /// <remarks>Blocks of tiles, of one image or several, are transformed into a thread's working memory; then, 16 output channels at a time, multiplied, transformed back, requantized and stored.
-/// Transformed weights are eight times as large as they were. Each of the two ways packs its weights when an image first wants it.</remarks>
+/// Transformed weights are eight times as large as they were: they are made for each block anew, a row of points at a time, which takes less than to fetch them. Each of the two ways packs its weights when an image first wants it.</remarks>
 internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
 {
     // Of the second-level cache: a block's transformed inputs and products.
     private const int BlockBytes = 400 * 1024;
 
+    // Input channels of a chunk at most: its transformed weights, of a row of points, stay in the first-level cache.
+    private const int MostChunkChannels = 64;
+
     // Fewer channels leave too much to the transforms.
     private const int LeastChannels = 16;
 
-    // Measured, in cycles an input and output channel: a direct output pixel; a tile's products, its transforms, and what it takes to fetch the weights.
-    private const double DirectPixel = 0.25, Tile = 1.45, InputTransform = 4, OutputTransform = 12, Weights = 16;
+    // In cycles an input and output channel: a direct output pixel; a tile's products, its transforms, and that of the weights.
+    private const double DirectPixel = 0.23, TileProducts = 1.4, InputTransform = 4, OutputTransform = 12, WeightTransform = 3;
 
     private const int Lanes = 8, Points = WinogradTransform.Points, Edge = WinogradTransform.TileOutputs;
 
@@ -132,30 +135,23 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         return known;
     }
 
-    /// <summary>[block of 16 output channels][point][pair of input channels][16][2], zero behind the channels' ends.</summary>
+    /// <summary>[block of 16 output channels][pair of input channels][half of the block][tap][8][2], zero behind the channels' ends.</summary>
     private PackedMemory PackWeights()
     {
-        int pairs = padded / 2;
-        PackedMemory memory = new((long)blocks * Points * pairs * WinogradProductsCode.Lanes * sizeof(int));
-        // As a number: a pointer is not for lambdas.
-        nint address = (nint)memory.Address;
-        KernelThreads.Split(outputs, (from, to) =>
+        PackedMemory memory = new((long)blocks * WeightBytes);
+        ReadOnlySpan<sbyte> w = problem.Weight.Span;
+        for (int o = 0; o < outputs; o++)
         {
-            Span<short> points = stackalloc short[Points];
-            ReadOnlySpan<sbyte> w = problem.Weight.Span;
-            for (int o = from; o < to; o++)
-            {
-                short* block = (short*)address + (long)(o / WinogradProductsCode.Lanes) * Points * padded * WinogradProductsCode.Lanes + o % WinogradProductsCode.Lanes * 2;
-                for (int c = 0; c < channels; c++)
-                {
-                    WinogradTransform.Weights(w.Slice((o * channels + c) * 9, 9), points);
-                    for (int p = 0; p < Points; p++)
-                        block[(long)(p * pairs + c / 2) * WinogradProductsCode.Lanes * 2 + c % 2] = points[p];
-                }
-            }
-        });
+            sbyte* block = (sbyte*)memory.Address + (long)(o / WinogradProductsCode.Lanes) * WeightBytes + o % WinogradProductsCode.Lanes / Lanes * WinogradTransform.Taps * WinogradTransform.Channels + o % Lanes * 2;
+            for (int c = 0; c < channels; c++)
+                for (int tap = 0; tap < WinogradTransform.Taps; tap++)
+                    block[(c / 2 * 2 * WinogradTransform.Taps + tap) * WinogradTransform.Channels + c % 2] = w[(o * channels + c) * WinogradTransform.Taps + tap];
+        }
         return memory;
     }
+
+    /// <summary>Bytes of the weights of 16 output channels.</summary>
+    private int WeightBytes => checked(padded * WinogradProductsCode.Lanes * WinogradTransform.Taps);
 
     private readonly struct Work(WinogradConv conv, Shape s, byte* input, byte* output, PackedMemory weights, SumShape? sum, ConvSumNumbers* numbers) : IKernelWork
     {
@@ -163,9 +159,10 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int from, int to)
         {
-            short* values = (short*)Scratch.Get(s.ValueBytes + s.ProductBytes + WinogradOutputCode.WorkBytes + s.PatchBytes);
+            short* values = (short*)Scratch.Get(s.ValueBytes + s.ProductBytes + s.ChunkBytes + WinogradOutputCode.WorkBytes + s.PatchBytes);
             int* products = (int*)((byte*)values + s.ValueBytes), work = (int*)((byte*)products + s.ProductBytes);
-            byte* patch = (byte*)work + WinogradOutputCode.WorkBytes;
+            short* chunk = (short*)((byte*)work + WinogradOutputCode.WorkBytes);
+            byte* patch = (byte*)chunk + s.ChunkBytes;
             int transformed = -1;
             for (int job = from; job < to; job++)
             {
@@ -177,16 +174,19 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
                         Transform(tile, values + (long)(tile - first) * conv.padded, patch);
                 }
                 transformed = block;
-                MachineCode multiply = s.Multiply(end - first);
                 for (int outputs = conv.blocks * part / s.Parts; outputs < conv.blocks * (part + 1) / s.Parts; outputs++)
                 {
-                    WinogradProductsCall call = new()
+                    for (int c = 0, channels; c < conv.padded; c += channels)
                     {
-                        Inputs = values,
-                        Weights = (short*)weights.Address + (long)outputs * Points * conv.padded * WinogradProductsCode.Lanes,
-                        Products = products,
-                    };
-                    multiply.Run(&call);
+                        channels = Math.Min(s.ChunkChannels, conv.padded - c);
+                        MachineCode multiply = s.Multiply(end - first, channels, adds: c > 0);
+                        for (int row = 0, point = 0; row < WinogradTransform.TileInputs; row++, point += WinogradTransform.TileInputs)
+                        {
+                            WinogradTransform.Weights((sbyte*)weights.Address + (long)outputs * conv.WeightBytes + c * WinogradProductsCode.Lanes * WinogradTransform.Taps, channels / 2, row, chunk, s.ChunkPointStep);
+                            WinogradProductsCall call = new() { Inputs = values + (long)point * s.PointStep + c, Weights = chunk, Products = products + point * WinogradProductsCode.Lanes };
+                            multiply.Run(&call);
+                        }
+                    }
                     for (int tile = first, count; tile < end; tile += count)
                         count = Store(tile, end, 2 * outputs, products + (long)(tile - first) * Points * WinogradProductsCode.Lanes, work);
                 }
@@ -243,7 +243,10 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
     private sealed class Shape
     {
         private readonly WinogradConv conv;
-        private readonly MachineCode?[] multiply;
+        private readonly int most;
+
+        // By tiles, as many as there are or one less; by channels, those of a chunk or of the last one; and whether sums are there.
+        private readonly MachineCode?[] multiply = new MachineCode?[2 * 2 * 2];
         private readonly MachineCode?[] ends = new MachineCode?[(Edge + 1) * (Edge + 1) * (Lanes + 1)];
 
         // Of the sum that was asked for last: a layer of a network has one at most.
@@ -258,16 +261,20 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
             TilesOfRow = (OutWidth + Edge - 1) / Edge;
             TilesOfImage = (OutHeight + Edge - 1) / Edge * TilesOfRow;
             AllTiles = batch * TilesOfImage;
-            double tile = Tile + InputTransform / conv.outputs + OutputTransform / conv.channels;
-            Pays = conv.always || AllTiles * tile + Weights < (double)batch * OutHeight * OutWidth * DirectPixel;
-            int perTile = Points * (conv.padded * sizeof(short) + WinogradProductsCode.Lanes * sizeof(int));
-            TileBlocks = (AllTiles + BlockBytes / perTile) / Math.Max(1, BlockBytes / perTile);
+            int perTile = Points * (conv.padded * sizeof(short) + WinogradProductsCode.Lanes * sizeof(int)), mostTiles = Math.Max(1, BlockBytes / perTile);
+            TileBlocks = (AllTiles + mostTiles - 1) / mostTiles;
+            double tile = TileProducts + InputTransform / conv.outputs + OutputTransform / conv.channels;
+            Pays = conv.always || AllTiles * tile + TileBlocks * WeightTransform < (double)batch * OutHeight * OutWidth * DirectPixel;
             // Where there are fewer blocks than threads, each of these transforms all inputs, and takes a part of the output channels.
             Parts = TileBlocks >= threads ? 1 : Math.Min(threads, conv.blocks);
-            int most = (AllTiles + TileBlocks - 1) / TileBlocks;
-            multiply = new MachineCode?[most + 1];
+            most = (AllTiles + TileBlocks - 1) / TileBlocks;
+            int steps = conv.padded / WinogradTransform.Channels, chunks = (conv.padded + MostChunkChannels - 1) / MostChunkChannels;
+            ChunkChannels = (steps + chunks - 1) / chunks * WinogradTransform.Channels;
             // A line more, so that points do not all fall into the same set of the cache.
-            PointStep = most * conv.padded + 32;
+            const int line = 64 / sizeof(short);
+            PointStep = most * conv.padded + line;
+            ChunkPointStep = ChunkChannels * WinogradProductsCode.Lanes + line;
+            ChunkBytes = (long)WinogradTransform.TileInputs * ChunkPointStep * sizeof(short);
             ValueBytes = (long)Points * PointStep * sizeof(short);
             ProductBytes = (long)most * Points * WinogradProductsCode.Lanes * sizeof(int);
             PatchBytes = (long)Points * conv.padded;
@@ -304,6 +311,15 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         /// <summary>int16 from a point's inputs to the next one's.</summary>
         public int PointStep { get; }
 
+        /// <summary>Input channels whose weights are transformed together, at most.</summary>
+        public int ChunkChannels { get; }
+
+        /// <summary>int16 from a point's weights to the next one's.</summary>
+        public int ChunkPointStep { get; }
+
+        /// <summary>Transformed weights of a chunk, for a row of points and 16 output channels.</summary>
+        public long ChunkBytes { get; }
+
         /// <summary>Transformed inputs of a block.</summary>
         public long ValueBytes { get; }
 
@@ -321,8 +337,10 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
             return (image, row, column);
         }
 
-        /// <summary>The code that multiplies so many tiles: made when it is first asked for.</summary>
-        public MachineCode Multiply(int tiles) => multiply[tiles] ??= WinogradProductsCode.For(new WinogradProductsSpec(tiles, conv.padded, PointStep * sizeof(short)));
+        /// <summary>The code that multiplies so many tiles by the weights of so many channels: made when it is first asked for.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public MachineCode Multiply(int tiles, int channels, bool adds) => multiply[(most - tiles) * 4 + (channels < ChunkChannels ? 2 : 0) + (adds ? 1 : 0)] ??=
+            WinogradProductsCode.For(new WinogradProductsSpec(tiles, channels, conv.padded * sizeof(short), PointStep * sizeof(short), ChunkPointStep * sizeof(short), adds));
 
         /// <summary>The code that ends tiles of so many rows and columns and so many channels: likewise.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -9,23 +9,26 @@ namespace QuantPS.Engine.Kernels.Generated;
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct WinogradProductsCall
 {
-    /// <summary>Transformed inputs: [point][tile][channel] int16.</summary>
+    /// <summary>Transformed inputs, from the first point on: [point][tile][channel] int16.</summary>
     public short* Inputs;
 
     /// <summary>Transformed weights: [point][pair of input channels][16 output channels][2] int16.</summary>
     public short* Weights;
 
-    /// <summary>Receives [tile][point][16 output channels] int32.</summary>
+    /// <summary>[tile][point][16 output channels] int32, from the first point on: receives the sums, or has them added.</summary>
     public int* Products;
 }
 
 /// <summary>All that the code depends on. Equal specs share code.</summary>
 /// <param name="Tiles">Tiles.</param>
 /// <param name="Channels">Input channels, a multiple of 4.</param>
+/// <param name="TileBytes">Bytes from a tile's inputs to the next one's.</param>
 /// <param name="PointBytes">Bytes from a point's inputs to the next one's.</param>
-internal sealed record WinogradProductsSpec(int Tiles, int Channels, int PointBytes);
+/// <param name="WeightBytes">Bytes from a point's weights to the next one's.</param>
+/// <param name="Adds">Products are added to what is there.</param>
+internal sealed record WinogradProductsSpec(int Tiles, int Channels, int TileBytes, int PointBytes, int WeightBytes, bool Adds);
 
-/// <summary>Machine code for the products of <see cref="WinogradTransform"/>: for each of the 36 points, the tiles' inputs times the weights of 16 output channels, summed over the input channels.</summary>
+/// <summary>Machine code for the products of <see cref="WinogradTransform"/>: for each of the six points of a row, the tiles' inputs times the weights of 16 output channels, summed over the input channels.</summary>
 /// <remarks>
 /// Up to six tiles at a time. Accumulators 2 r and 2 r + 1: tile r, output channels 0 to 7 and 8 to 15. A pair of channels: one broadcast of two int16 a tile, VPMADDWD with both vectors of
 /// weights, VPADDD. Scalar equivalent of a lane: the sum over channels of input * weight modulo 2^32. Channels are padded to a multiple of four, with weights of zero.
@@ -41,7 +44,7 @@ internal static unsafe class WinogradProductsCode
     // Pairs of a step of the loop.
     private const int Unrolled = 2;
 
-    private const int VectorBytes = 32, PairBytes = 2 * VectorBytes, TileBytes = WinogradTransform.Points * Lanes * sizeof(int);
+    private const int VectorBytes = 32, PairBytes = 2 * VectorBytes, SumBytes = WinogradTransform.Points * Lanes * sizeof(int);
 
     /// <summary>The code for a spec, to be run with a <see cref="WinogradProductsCall"/>.</summary>
     public static MachineCode For(WinogradProductsSpec spec) => MachineCode.For(spec, static (c, s) => new Generator(c, s).Emit());
@@ -59,7 +62,7 @@ internal static unsafe class WinogradProductsCode
             c.mov(inputs, Field(nameof(WinogradProductsCall.Inputs)));
             c.mov(weights, Field(nameof(WinogradProductsCall.Weights)));
             c.mov(products, Field(nameof(WinogradProductsCall.Products)));
-            c.mov(points, WinogradTransform.Points);
+            c.mov(points, WinogradTransform.TileInputs);
             Label point = c.CreateLabel();
             c.Label(ref point);
             // Tiles in parts as equal as can be.
@@ -67,7 +70,7 @@ internal static unsafe class WinogradProductsCode
             for (int part = 0; part < parts; part++)
                 Part(spec.Tiles * part / parts, spec.Tiles * (part + 1) / parts);
             c.add(inputs, spec.PointBytes);
-            c.add(weights, Pairs * PairBytes);
+            c.add(weights, spec.WeightBytes);
             c.add(products, Lanes * sizeof(int));
             c.dec(points);
             c.jnz(point);
@@ -78,12 +81,17 @@ internal static unsafe class WinogradProductsCode
         /// <summary>The tiles [first, last) of a point.</summary>
         private void Part(int first, int last)
         {
-            int tiles = last - first, rowBytes = spec.Channels * sizeof(short);
-            c.lea(at, __[inputs + first * rowBytes]);
+            int tiles = last - first;
+            c.lea(at, __[inputs + first * spec.TileBytes]);
             c.mov(from, weights);
             c.lea(end, __[weights + Pairs * PairBytes]);
             for (int i = 0; i < 2 * tiles; i++)
-                c.vpxor(Ymm(i), Ymm(i), Ymm(i));
+            {
+                if (spec.Adds)
+                    c.vmovdqu(Ymm(i), Sums(first, i));
+                else
+                    c.vpxor(Ymm(i), Ymm(i), Ymm(i));
+            }
             Label next = c.CreateLabel();
             c.Label(ref next);
             for (int pair = 0; pair < Unrolled; pair++)
@@ -92,7 +100,7 @@ internal static unsafe class WinogradProductsCode
                 c.vmovdqu(Ymm(High), __ymmword_ptr[from + (pair * PairBytes + VectorBytes)]);
                 for (int t = 0; t < tiles; t++)
                 {
-                    c.vpbroadcastd(Ymm(Input), __dword_ptr[at + (t * rowBytes + pair * sizeof(int))]);
+                    c.vpbroadcastd(Ymm(Input), __dword_ptr[at + (t * spec.TileBytes + pair * sizeof(int))]);
                     c.vpmaddwd(Ymm(Product), Ymm(Input), Ymm(Low));
                     c.vpmaddwd(Ymm(Input), Ymm(Input), Ymm(High));
                     c.vpaddd(Ymm(2 * t), Ymm(2 * t), Ymm(Product));
@@ -103,11 +111,11 @@ internal static unsafe class WinogradProductsCode
             c.add(from, Unrolled * PairBytes);
             c.cmp(from, end);
             c.jne(next);
-            for (int t = 0; t < tiles; t++)
-            {
-                c.vmovdqu(__ymmword_ptr[products + (first + t) * TileBytes], Ymm(2 * t));
-                c.vmovdqu(__ymmword_ptr[products + ((first + t) * TileBytes + VectorBytes)], Ymm(2 * t + 1));
-            }
+            for (int i = 0; i < 2 * tiles; i++)
+                c.vmovdqu(Sums(first, i), Ymm(i));
         }
+
+        /// <summary>Where an accumulator's sums are.</summary>
+        private AssemblerMemoryOperand Sums(int first, int accumulator) => __ymmword_ptr[products + ((first + accumulator / 2) * SumBytes + accumulator % 2 * VectorBytes)];
     }
 }

@@ -32,18 +32,37 @@ internal static unsafe class WinogradTransform
     /// <summary>The largest sum of products, with either sign.</summary>
     public const int MostSum = (1 << (31 - Shift)) - 1;
 
-    private static readonly int[][] Rows = [[6, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 3]];
+    // G's, as integers.
+    private static readonly short[][] Rows = [[6, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 3]];
 
-    /// <summary>The 36 numbers of a 3 x 3 kernel, row-major.</summary>
-    public static void Weights(ReadOnlySpan<sbyte> kernel, Span<short> to)
+    /// <summary>Taps of a kernel.</summary>
+    public const int Taps = 9;
+
+    /// <summary>Kernels to a row of their 36 values, those of 8 output channels and two input channels at a time.</summary>
+    /// <param name="from">[pair of input channels][half of 16 output channels][tap][8 output channels][2].</param>
+    /// <param name="pairs">Pairs of input channels.</param>
+    /// <param name="row">Of the points, 0 to 5.</param>
+    /// <param name="to">Receives [point of the row][pair][16 output channels][2].</param>
+    /// <param name="point">int16 from a point to the next one.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Weights(sbyte* from, int pairs, int row, short* to, nint point)
     {
-        Span<int> columns = stackalloc int[TileInputs * 3];
-        for (int i = 0; i < TileInputs; i++)
-            for (int w = 0; w < 3; w++)
-                columns[i * 3 + w] = Rows[i][0] * kernel[w] + Rows[i][1] * kernel[3 + w] + Rows[i][2] * kernel[6 + w];
-        for (int i = 0; i < TileInputs; i++)
-            for (int j = 0; j < TileInputs; j++)
-                to[i * TileInputs + j] = (short)(columns[i * 3] * Rows[j][0] + columns[i * 3 + 1] * Rows[j][1] + columns[i * 3 + 2] * Rows[j][2]);
+        Vector256<short> upper = Vector256.Create(Rows[row][0]), middle = Vector256.Create(Rows[row][1]), lower = Vector256.Create(Rows[row][2]);
+        for (int half = 0; half < 2 * pairs; half++, from += Taps * Channels, to += Channels)
+        {
+            Vector256<short> g0 = Column(from), g1 = Column(from + Channels), g2 = Column(from + 2 * Channels);
+            Vector256<short> ends = g0 + g2, twice = g0 + g0, wide = g0 + (g2 << 2), middles = g1 + g1;
+            short* at = to;
+            (twice + (twice << 1)).Store(at);
+            (ends + g1).Store(at += point);
+            (ends - g1).Store(at += point);
+            (wide + middles).Store(at += point);
+            (wide - middles).Store(at += point);
+            (g2 + g2 + g2).Store(at + point);
+        }
+
+        Vector256<short> Column(sbyte* at) =>
+            upper * Avx2.ConvertToVector256Int16(at) + middle * Avx2.ConvertToVector256Int16(at + 3 * Channels) + lower * Avx2.ConvertToVector256Int16(at + 6 * Channels);
     }
 
     /// <summary>A tile of 6 x 6 pixels to its 36 values, 16 channels at a time.</summary>

@@ -26,13 +26,30 @@ public class KernelSelectorTests
     [InlineData("vector", true, true, true, true, "vector-conv-im2col-4x2-avxvnni")]
     [InlineData("Vector", false, false, true, true, "vector-conv-im2col-4x2-avx2")]
     [InlineData(null, true, true, true, true, "generated-conv-nhwc-14x32-avx512vnni", false, true)]
-    [InlineData(null, false, true, true, true, "generated-conv-nhwc-8x8-avx2", false, true)]
-    [InlineData("generated", false, false, true, true, "generated-conv-nhwc-8x8-avx2", false, true)]
+    [InlineData(null, false, true, true, true, "winograd-conv-nhwc-4x4-avx2", false, true)]
+    [InlineData("generated", false, false, true, true, "winograd-conv-nhwc-4x4-avx2", false, true)]
     [InlineData("vector", false, false, true, true, "vector-conv-im2col-4x2-avx2", false, true)]
     public void Ladder_is_a_function_of_cpu_and_force(string? forced, bool vnni512, bool vnni, bool avx2, bool vector128, string expected, bool armDp = false, bool avx2Code = false)
     {
         var cpu = new CpuFeatures(vnni512, vnni, avx2, vector128, armDp, avx2Code);
         Assert.Equal(expected, KernelSelector.Select(Conv(outputs: 16, perGroup: 16, groups: 1), cpu, KernelSelector.Forced(forced)).Name);
+    }
+
+    /// <summary>Of dense 3 x 3 convolutions Winograd's transform takes those of stride and dilation 1 whose sums it can hold, and not those of few channels.</summary>
+    [Theory]
+    [InlineData(16, 16, 1, 1, 0, "winograd-conv-nhwc-4x4-avx2")]
+    [InlineData(16, 16, 2, 1, 0, "generated-conv-nhwc-8x8-avx2")]
+    [InlineData(16, 16, 1, 2, 0, "generated-conv-nhwc-8x8-avx2")]
+    [InlineData(15, 16, 1, 1, 0, "generated-conv-nhwc-8x8-avx2")]
+    [InlineData(16, 15, 1, 1, 0, "generated-conv-nhwc-8x8-avx2")]
+    [InlineData(16, 115, 1, 1, 127, "winograd-conv-nhwc-4x4-avx2")] // 115 * 9 * 127 * 255 is less than 2^25
+    [InlineData(16, 116, 1, 1, 127, "generated-conv-nhwc-8x8-avx2")]
+    [InlineData(16, 114, 1, 1, -128, "winograd-conv-nhwc-4x4-avx2")]
+    [InlineData(16, 115, 1, 1, -128, "generated-conv-nhwc-8x8-avx2")]
+    public void Winograds_transform_takes_what_it_can_hold(int outputs, int channels, int stride, int dilation, int weight, string expected)
+    {
+        var cpu = new CpuFeatures(false, false, true, true, Avx2Code: true);
+        Assert.Equal(expected, KernelSelector.Select(Conv(outputs, channels, 1, stride, dilation, weight), cpu, null).Name);
     }
 
     [Theory]
@@ -82,13 +99,13 @@ public class KernelSelectorTests
         Assert.Contains("reference, vector or generated", e.Message, StringComparison.Ordinal);
     }
 
-    private static ConvProblem Conv(int outputs, int perGroup, int groups) => new()
+    private static ConvProblem Conv(int outputs, int perGroup, int groups, int stride = 1, int dilation = 1, int weight = 0) => new()
     {
-        Weight = new sbyte[outputs * perGroup * 9],
+        Weight = Enumerable.Repeat((sbyte)weight, outputs * perGroup * 9).ToArray(),
         WeightZeroPoints = new int[outputs],
         OutputChannels = outputs,
         ChannelsPerGroup = perGroup,
-        Geometry = new ConvGeometry([3, 3], groups: groups),
+        Geometry = new ConvGeometry([3, 3], [stride, stride], dilation: [dilation, dilation], groups: groups),
         InputZeroPoint = 0,
         InputFlip = 0,
         Requantizer = Requantizer(outputs),
