@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-
 namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>The weights of all panels of a convolution as <see cref="FittedQuads"/>, for inputs up to some limit.</summary>
@@ -30,12 +28,17 @@ internal sealed unsafe class FittedPanels : IDisposable
         panels = new Panel[count];
         for (int panel = 0; panel < count; panel++)
         {
-            panels[panel] = new Panel(Quads, [.. fitted[panel].Order], [.. Enumerable.Range(0, FittedQuads.MostInGroup).Select(i => fitted[panel].QuadsInGroupsOf(FittedQuads.MostInGroup - i))]);
+            panels[panel] = new Panel(Quads, [.. fitted[panel].Order]);
             Quads += panels[panel].Order.Length;
         }
         memory = new PackedMemory((long)Quads * QuadBytes);
         for (int panel = 0; panel < count; panel++)
+        {
             fitted[panel].Write(new Span<sbyte>(WeightsOf(panel), panels[panel].Order.Length * QuadBytes));
+            var end = (long)WeightsOf(panel);
+            for (int i = 0; i < FittedQuads.MostInGroup; i++)
+                panels[panel].Ends[i] = end += (long)fitted[panel].QuadsInGroupsOf(FittedQuads.MostInGroup - i) * QuadBytes;
+        }
     }
 
     /// <summary>Writes a panel's weights.</summary>
@@ -53,14 +56,8 @@ internal sealed unsafe class FittedPanels : IDisposable
     /// <summary>The place among all quads of a panel's first one.</summary>
     public int FirstOf(int panel) => panels[panel].First;
 
-    /// <summary>Where a panel's groups of each size end, the largest first.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void WriteEnds(int panel, long* ends)
-    {
-        sbyte* end = WeightsOf(panel);
-        for (int i = 0; i < FittedQuads.MostInGroup; i++)
-            ends[i] = (long)(end += panels[panel].BySize[i] * QuadBytes);
-    }
+    /// <summary>Where a panel's groups of each size end, the largest first: addresses.</summary>
+    public ReadOnlySpan<long> EndsOf(int panel) => panels[panel].Ends;
 
     /// <summary>Where in the window each quad of each panel is read, in bytes.</summary>
     /// <param name="runOffsets">Where each run of bytes that lie side by side starts.</param>
@@ -79,12 +76,12 @@ internal sealed unsafe class FittedPanels : IDisposable
 
     public void Dispose() => memory.Dispose();
 
-    /// <summary>The quads of a panel: the first one's place among all, which they are, and how many are in groups of each size, the largest first.</summary>
+    /// <summary>The quads of a panel: the first one's place among all, which they are, and where groups of each size end, the largest first.</summary>
     private sealed class Panel
     {
-        public Panel(int first, int[] order, int[] bySize)
+        public Panel(int first, int[] order)
         {
-            (First, Order, BySize) = (first, order, bySize);
+            (First, Order) = (first, order);
             Places = new int[order.Length];
             for (int place = 0; place < order.Length; place++)
                 Places[order[place]] = place;
@@ -94,7 +91,7 @@ internal sealed unsafe class FittedPanels : IDisposable
 
         public int[] Order { get; }
 
-        public int[] BySize { get; }
+        public long[] Ends { get; } = new long[FittedQuads.MostInGroup];
 
         /// <summary>Of each quad the place in <see cref="Order"/>, the last one if it is there in parts.</summary>
         public int[] Places { get; }

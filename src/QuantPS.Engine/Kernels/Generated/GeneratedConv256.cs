@@ -8,19 +8,25 @@ namespace QuantPS.Engine.Kernels.Generated;
 /// made when first wanted. Signed inputs, whose bytes with the sign turned lie around 128, take these always.</remarks>
 internal sealed unsafe class GeneratedConv256 : TiledConv
 {
-    // Of 32 KiB of first-level cache: weights that stay beside the input of a band, all of them or those of some panels.
-    private const int StayingBytes = 16 * 1024;
-
     // Panels whose outputs are a whole line of the cache.
     private const int LinePanels = 64 / ConvTileCode256.Lanes;
 
-    // Panels write eight bytes of a cache line each: the lines of a chunk are to be still near when the next panel comes.
+    // Of 32 KiB of first-level cache. Either the weights of the panels of a line stay there, beside the input of a band;
+    private const int StayingBytes = 16 * 1024, InputBytes = 16 * 1024;
+
+    // or a band's input and outputs do, and larger weights stream through what is left, as many as the second-level cache holds for all bands of a chunk.
+    private const int BandBytes = 20 * 1024, StreamedBytes = 128 * 1024;
+
+    // Of the second-level cache: input and output of a chunk.
     private const int ChunkBytes = 64 * 1024;
 
     private readonly FittedPanels? narrow;
     private readonly Lazy<FittedPanels> all;
     private readonly PackedMemory parameterMemory;
     private readonly int parameterStride, startsAt;
+
+    // Of each panel: its first output channel and how many it has.
+    private readonly (int First, int Channels)[] places;
 
     private GeneratedConv256(ConvProblem problem)
         : base(problem, ConvTileCode256.Lanes, panelBlocks: 1)
@@ -34,8 +40,9 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
         startsAt = ConvTileCode256.StartsAt(FormShape);
         parameterMemory = new PackedMemory((long)Panels * parameterStride);
         // Lanes behind a group's last channel get the next group's numbers; they are never stored.
+        places = [.. Enumerable.Range(0, Panels).Select(panel => ChannelsOf(panel, 1)).Select(c => (c.First, c.Last))];
         for (int panel = 0; panel < Panels; panel++)
-            ConvTileCode256.WriteParameters(Form, FormShape, Start, ChannelsOf(panel, 1).First, parameterMemory.Address + (long)panel * parameterStride);
+            ConvTileCode256.WriteParameters(Form, FormShape, Start, places[panel].First, parameterMemory.Address + (long)panel * parameterStride);
 
         FittedPanels Fit(int mostInput) => new(mostInput, Panels, PanelWeightBytes, PackPanel);
     }
@@ -48,17 +55,20 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     /// <inheritdoc/>
     protected override int MostPixels => ConvTileCode256.MostPixels;
 
-    /// <summary>Beside it there are a line of outputs for each pixel, and the weights of the panels that make one.</summary>
-    protected override int BandBytes => 8 * 1024;
+    /// <inheritdoc/>
+    protected override int MostTilesOfBand(int tileBytes) =>
+        LineStays ? InputBytes / tileBytes : BandBytes / (tileBytes + MostPixels * Math.Min(Outputs, PanelsAtOnce(MostPixels) * ConvTileCode256.Lanes));
 
     /// <inheritdoc/>
     protected override bool WeightsStay => WeightBytes <= StayingBytes;
 
-    /// <summary>Where the weights are more than that, larger chunks read them less often.</summary>
-    protected override long MostChunkBytes => Math.Max(ChunkBytes, WeightBytes);
+    /// <inheritdoc/>
+    protected override long MostChunkBytes => LineStays ? Math.Max(ChunkBytes, WeightBytes) : ChunkBytes;
 
     /// <inheritdoc/>
-    protected override int PanelsAtOnce(int pixels) => (int)Math.Clamp((long)StayingBytes * Panels / WeightBytes, 1, LinePanels);
+    protected override int PanelsAtOnce(int pixels) => LineStays ? LinePanels : (int)Math.Clamp((long)StreamedBytes * Panels / WeightBytes, 1, Panels);
+
+    private bool LineStays => WeightBytes / Panels * LinePanels <= StayingBytes;
 
     private long WeightBytes => (narrow ?? all.Value).Bytes;
 
@@ -105,21 +115,27 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
         var offsets = (QuadOffsets)s.Prepared!;
         int* quads = excess is null ? offsets.All : offsets.Narrow;
         ConvTileCall256 call = default;
-        for (int panel = from; panel < to; panel++)
+        call.Sum = numbers;
+        MachineCode? code = null;
+        for (int panel = from, group = from / PanelsPerGroup, groupEnd = (group + 1) * PanelsPerGroup, made = 0; panel < to; panel++)
         {
-            (int first, _, int channels) = ChannelsOf(panel, 1);
-            call.Input = InputOf(s, band, image, panel / PanelsPerGroup);
+            if (panel == groupEnd)
+                (group, groupEnd) = (group + 1, groupEnd + PanelsPerGroup);
+            (int first, int channels) = places[panel];
+            call.Input = InputOf(s, band, image, group);
             call.Weights = panels.WeightsOf(panel);
             call.Offsets = quads + panels.FirstOf(panel);
-            panels.WriteEnds(panel, call.Ends);
+            panels.EndsOf(panel).CopyTo(new Span<long>(call.Ends, FittedQuads.MostInGroup));
             call.Output = OutputOf(s, band, output, first);
             call.Parameters = parameterMemory.Address + (long)panel * parameterStride;
-            call.Sum = numbers;
-            MachineCode code = Code(s, band.Tile, 1, channels, sum);
+            call.Starts = (int*)(call.Parameters + startsAt);
+            call.Tiles = band.Tiles;
+            if (code is null || made != channels)
+                code = Code(s, band.Tile, 1, made = channels, sum);
             if (excess is null || !excess.Any)
-                RunTiles(code, call, band.Tiles);
+                code.Run(&call);
             else
-                RunTiles(code, call, band, excess.FirstTileOf(panel / PanelsPerGroup * chunk.Length + which), panel, excess);
+                RunTiles(code, ref call, band, excess.FirstTileOf(group * chunk.Length + which), panel, excess);
         }
     }
 
@@ -142,19 +158,11 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
         parameterMemory.Dispose();
     }
 
-    /// <summary>Tiles whose accumulators all start from the parameters' starts.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void RunTiles(MachineCode code, ConvTileCall256 call, int tiles)
-    {
-        call.Starts = (int*)(call.Parameters + startsAt);
-        call.Tiles = tiles;
-        code.Run(&call);
-    }
-
     /// <summary>Tiles that are numbers <paramref name="number"/> and following of the excess inputs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void RunTiles(MachineCode code, ConvTileCall256 call, Band band, int number, int panel, ExcessInputs excess)
+    private void RunTiles(MachineCode code, ref ConvTileCall256 given, Band band, int number, int panel, ExcessInputs excess)
     {
+        ConvTileCall256 call = given;
         int* starts = stackalloc int[ConvTileCode256.MostPixels * ConvTileCode256.Lanes];
         int outputStep = band.Tile.Offsets.Length * Outputs;
         for (int tile = 0, count; tile < band.Tiles; tile += count, call.Input += count * band.Tile.InputStep, call.Output += count * outputStep)
@@ -162,11 +170,13 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
             count = excess.TilesWithout(number + tile, band.Tiles - tile);
             if (count > 0)
             {
-                RunTiles(code, call, count);
+                call.Starts = given.Starts;
+                call.Tiles = count;
+                code.Run(&call);
                 continue;
             }
             count = 1;
-            new ReadOnlySpan<int>(call.Parameters + startsAt, ConvTileCode256.MostPixels * ConvTileCode256.Lanes).CopyTo(new Span<int>(starts, ConvTileCode256.MostPixels * ConvTileCode256.Lanes));
+            new ReadOnlySpan<int>(given.Starts, ConvTileCode256.MostPixels * ConvTileCode256.Lanes).CopyTo(new Span<int>(starts, ConvTileCode256.MostPixels * ConvTileCode256.Lanes));
             foreach (ExcessInputs.Term term in excess.TermsOf(number + tile))
             {
                 // Lane c: the four weights of channel c, of which the one that counts goes to the upper end and comes back with its sign.

@@ -103,8 +103,9 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         problem.Geometry.SpatialRank == 2 && Array.TrueForAll(problem.WeightZeroPoints, z => z == 0) && (problem.Geometry.Groups == 1 || problem.ChannelsPerGroup >= 4)
         && RequantizationCode.Takes(problem.Requantizer.Form);
 
-    /// <summary>Of the first-level cache: the input of a band.</summary>
-    protected virtual int BandBytes => 16 * 1024;
+    /// <summary>Tiles of a band at most, for the first-level cache.</summary>
+    /// <param name="tileBytes">Input of a tile.</param>
+    protected virtual int MostTilesOfBand(int tileBytes) => 16 * 1024 / tileBytes;
 
     /// <summary>Pixels of a tile at most where output rows are cut into tiles.</summary>
     protected virtual int MostPixelsOfRow(int outWidth) => MostPixels;
@@ -387,7 +388,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
                 // A row in tiles as equal as can be: 20 pixels are 10 and 10, not 14 and 6.
                 int tiles = (OutWidth + mostPixels - 1) / mostPixels, least = OutWidth / tiles, more = OutWidth % tiles;
                 // Bands of a few tiles, as equal as can be, and several for each thread, so that threads get equal parts.
-                int atOnce = Math.Max(1, conv.BandBytes / (mostPixels * step)), all = outHeight * Images * tiles;
+                int atOnce = Math.Max(1, conv.MostTilesOfBand(mostPixels * step)), all = outHeight * Images * tiles;
                 int perRow = Math.Min(tiles, Math.Max((tiles + atOnce - 1) / atOnce, (BandsPerThread * threads * tiles + all - 1) / all));
                 Tile big = Row(least + 1), small = Row(least);
                 for (int y = 0; y < outHeight; y++)
