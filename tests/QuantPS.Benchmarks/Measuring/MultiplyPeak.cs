@@ -53,7 +53,8 @@ internal static unsafe class MultiplyPeak
                 Code.Run(&call);
                 return;
             }
-            ConvTileCall256 narrow = new() { Input = x, Weights = w, Offsets = offsets, Output = y, Parameters = p, Starts = (int*)p, Tiles = NarrowTiles };
+            int* none = null;
+            ConvTileCall256 narrow = new() { Input = x, Weights = w, Offsets = offsets, Output = y, Parameters = p, UsualStarts = (int*)p, Starts = &none, Tiles = NarrowTiles };
             for (int i = 0; i < FittedQuads.MostInGroup; i++)
                 narrow.Ends[i] = (long)(i == FittedQuads.MostInGroup - 1 ? w + Quads * 4 * ConvTileCode256.Lanes : w);
             Code.Run(&narrow);

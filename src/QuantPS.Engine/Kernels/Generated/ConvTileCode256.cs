@@ -28,8 +28,14 @@ internal unsafe struct ConvTileCall256
     /// <summary>Numbers of the formula, see <see cref="ConvTileCode256.ParameterBytes"/>.</summary>
     public byte* Parameters;
 
-    /// <summary>What the accumulators start from: [pixel][channel], the same for each tile.</summary>
-    public int* Starts;
+    /// <summary>What the accumulators of a tile start from that has no starts of its own: [pixel][channel].</summary>
+    public int* UsualStarts;
+
+    /// <summary>Points to the first tile's pointer to starts of its own; null where it has none. The code moves it.</summary>
+    public int** Starts;
+
+    /// <summary>Bytes from there to the next tile's pointer: 8, or 0 where no tile has its own.</summary>
+    public long StartsStep;
 
     /// <summary>How many tiles, at least 1.</summary>
     public long Tiles;
@@ -83,7 +89,7 @@ internal static unsafe class ConvTileCode256
 
         private readonly int pixels = spec.Pixels.Count;
         private readonly VectorAssembler v = new(c, VectorBytes);
-        private readonly AssemblerRegister64 call = FunctionFrame.Argument, input = r8, output = TileEnd256.Output, parameters = TileEnd256.Parameters, weights = rcx, offsets = r9, starts = rax;
+        private readonly AssemblerRegister64 call = FunctionFrame.Argument, input = r8, output = TileEnd256.Output, parameters = TileEnd256.Parameters, weights = rcx, offsets = r9, starts = rax, next = rdx;
         private readonly TileEnd256 tileEnd = new(c, spec.Form, spec.Sum, spec.Channels, spec.OutputPixelStep, ConstantsAt(spec.Form), (int)Marshal.OffsetOf<ConvTileCall256>(nameof(ConvTileCall256.Sum)));
 
         // Where the quads of a group are. The last one is the parameters' register too: they are fetched when they are wanted.
@@ -98,7 +104,12 @@ internal static unsafe class ConvTileCode256
             Label tile = c.CreateLabel();
             c.Label(ref tile);
             tileEnd.FetchOther(pixels);
-            c.mov(starts, Field(nameof(ConvTileCall256.Starts)));
+            c.mov(next, Field(nameof(ConvTileCall256.Starts)));
+            c.mov(starts, __qword_ptr[next]);
+            c.add(next, Field(nameof(ConvTileCall256.StartsStep)));
+            c.mov(Field(nameof(ConvTileCall256.Starts)), next);
+            c.test(starts, starts);
+            c.cmovz(starts, Field(nameof(ConvTileCall256.UsualStarts)));
             for (int p = 0; p < pixels; p++)
                 v.vmovups(p, __ymmword_ptr[starts + p * VectorBytes]);
             c.mov(weights, Field(nameof(ConvTileCall256.Weights)));

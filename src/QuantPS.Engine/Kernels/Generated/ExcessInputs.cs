@@ -16,14 +16,21 @@ internal sealed unsafe class ExcessInputs
     // Where more than one in so many is above, weights that are fitted for all inputs cost less than the terms do.
     private const int Rare = 256;
 
+    private const int TileStarts = ConvTileCode256.MostPixels * ConvTileCode256.Lanes;
+
     [ThreadStatic]
     private static ExcessInputs? mine;
 
     private int[] places = new int[64];
     private byte[] excesses = new byte[64];
-    private int[] ends = new int[64], bands = new int[64];
     private Term[] terms = new Term[64];
-    private int count, termCount, endCount, bandCount;
+    private Tile[] tiles = new Tile[64];
+    private (int Tile, int WithTerms)[] bands = new (int, int)[64];
+    private int count, termCount, tileCount, bandCount, allTiles;
+
+    // Pinned, because code reads them: of each tile a pointer to its starts, if it has its own; and these.
+    private long[] table = Pinned<long>(64);
+    private int[] starts = Pinned<int>(64);
 
     /// <summary>This thread's.</summary>
     public static ExcessInputs OfThread => mine ??= new ExcessInputs();
@@ -35,7 +42,7 @@ internal sealed unsafe class ExcessInputs
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public bool Find(byte* from, int bytes)
     {
-        count = termCount = endCount = bandCount = 0;
+        count = termCount = tileCount = bandCount = allTiles = 0;
         int most = bytes / Rare, at = 0;
         // Four vectors at a time, because hardly any has one.
         for (; Avx2.IsSupported && at <= bytes - 128; at += 128)
@@ -68,15 +75,12 @@ internal sealed unsafe class ExcessInputs
     /// <summary>The tiles that follow are of the next band. Bands are counted from 0.</summary>
     public void AddBand()
     {
-        if (bandCount == bands.Length)
-            Array.Resize(ref bands, 2 * bandCount);
-        bands[bandCount++] = endCount;
+        if (bandCount + 1 >= bands.Length)
+            Array.Resize(ref bands, 2 * bands.Length);
+        bands[bandCount++] = (allTiles, tileCount);
     }
 
-    /// <summary>The number of a band's first tile.</summary>
-    public int FirstTileOf(int band) => bands[band];
-
-    /// <summary>Notes the terms of the next tile. Tiles are counted from 0.</summary>
+    /// <summary>Notes the terms of a band's next tile.</summary>
     /// <param name="start">Where the window of the tile's first pixel is, from the address on that was given to <see cref="Find"/>.</param>
     /// <param name="pixels">Windows of all pixels from there, in rising order.</param>
     /// <param name="runs">Where in a window runs of bytes that count begin.</param>
@@ -84,6 +88,7 @@ internal sealed unsafe class ExcessInputs
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void AddTile(int start, int[] pixels, int[] runs, int runBytes)
     {
+        int before = termCount;
         for (int run = 0; run < runs.Length; run++)
         {
             int from = start + runs[run], first = FirstFrom(from);
@@ -100,26 +105,41 @@ internal sealed unsafe class ExcessInputs
                 }
             }
         }
-        if (endCount == ends.Length)
-            Array.Resize(ref ends, 2 * endCount);
-        ends[endCount++] = termCount;
+        if (termCount > before)
+        {
+            if (tileCount == tiles.Length)
+                Array.Resize(ref tiles, 2 * tileCount);
+            tiles[tileCount++] = new Tile(allTiles, before, termCount - before);
+        }
+        allTiles++;
     }
 
-    /// <summary>The terms of a tile.</summary>
-    public ReadOnlySpan<Term> TermsOf(int tile)
+    /// <summary>All tiles are there: those that have terms get memory for their starts.</summary>
+    public void Finish()
     {
-        int first = tile == 0 ? 0 : ends[tile - 1];
-        return terms.AsSpan(first, ends[tile] - first);
+        bands[bandCount] = (allTiles, tileCount);
+        if (table.Length < allTiles)
+            table = Pinned<long>(2 * allTiles);
+        if (starts.Length < tileCount * TileStarts)
+            starts = Pinned<int>(2 * tileCount * TileStarts);
+        Array.Clear(table, 0, allTiles);
+        for (int i = 0; i < tileCount; i++)
+            table[tiles[i].Place] = (long)StartsOf(i);
     }
 
-    /// <summary>How many tiles, of some from one on, have no terms before one that has.</summary>
-    public int TilesWithout(int tile, int atMost)
-    {
-        int first = tile == 0 ? 0 : ends[tile - 1], n = 0;
-        while (n < atMost && ends[tile + n] == first)
-            n++;
-        return n;
-    }
+    /// <summary>Numbers of the tiles of a band that have terms.</summary>
+    public (int First, int End) TilesWithTerms(int band) => (bands[band].WithTerms, bands[band + 1].WithTerms);
+
+    /// <summary>Pointers to the starts of a band's tiles; null for those without terms.</summary>
+    public int** TableOf(int band) => (int**)Unsafe.AsPointer(ref table[bands[band].Tile]);
+
+    /// <summary>Memory for the starts of a tile that has terms: [pixel][8 channels].</summary>
+    public int* StartsOf(int tile) => (int*)Unsafe.AsPointer(ref starts[tile * TileStarts]);
+
+    /// <summary>The terms of a tile that has some.</summary>
+    public ReadOnlySpan<Term> TermsOf(int tile) => terms.AsSpan(tiles[tile].First, tiles[tile].Count);
+
+    private static T[] Pinned<T>(int length) => GC.AllocateUninitializedArray<T>(length, pinned: true);
 
     private void Add(byte* from, int at, ulong which)
     {
@@ -150,4 +170,7 @@ internal sealed unsafe class ExcessInputs
     /// <param name="Place">Of the input in the run.</param>
     /// <param name="Excess">1 to 128.</param>
     internal readonly record struct Term(int Pixel, int Run, int Place, int Excess);
+
+    /// <summary>A tile that has terms: its place among all tiles, and which terms.</summary>
+    private readonly record struct Tile(int Place, int First, int Count);
 }

@@ -102,6 +102,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
                     excess.AddTile((int)(InputOf(s, band, image, group) - start) + tile * band.Tile.InputStep, band.Tile.Offsets, s.RunOffsets, RunBytes);
             }
         }
+        excess.Finish();
         image += to - start;
         return excess;
     }
@@ -117,6 +118,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
         ConvTileCall256 call = default;
         call.Sum = numbers;
         MachineCode? code = null;
+        int* none = null;
         for (int panel = from, group = from / PanelsPerGroup, groupEnd = (group + 1) * PanelsPerGroup, made = 0; panel < to; panel++)
         {
             if (panel == groupEnd)
@@ -128,14 +130,18 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
             panels.EndsOf(panel).CopyTo(new Span<long>(call.Ends, FittedQuads.MostInGroup));
             call.Output = OutputOf(s, band, output, first);
             call.Parameters = parameterMemory.Address + (long)panel * parameterStride;
-            call.Starts = (int*)(call.Parameters + startsAt);
+            call.UsualStarts = (int*)(call.Parameters + startsAt);
+            call.Starts = &none;
+            call.StartsStep = 0;
             call.Tiles = band.Tiles;
             if (code is null || made != channels)
                 code = Code(s, band.Tile, 1, made = channels, sum);
-            if (excess is null || !excess.Any)
-                code.Run(&call);
-            else
-                RunTiles(code, ref call, band, excess.FirstTileOf(group * chunk.Length + which), panel, excess);
+            if (excess is not null && excess.Any && AddTerms(excess, group * chunk.Length + which, panel, call.UsualStarts))
+            {
+                call.Starts = excess.TableOf(group * chunk.Length + which);
+                call.StartsStep = sizeof(int*);
+            }
+            code.Run(&call);
         }
     }
 
@@ -158,36 +164,25 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
         parameterMemory.Dispose();
     }
 
-    /// <summary>Tiles that are numbers <paramref name="number"/> and following of the excess inputs.</summary>
+    /// <summary>The starts of the tiles of a band whose inputs exceed 127, for a panel. False if there are none.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void RunTiles(MachineCode code, ref ConvTileCall256 given, Band band, int number, int panel, ExcessInputs excess)
+    private bool AddTerms(ExcessInputs excess, int band, int panel, int* usual)
     {
-        ConvTileCall256 call = given;
-        int* starts = stackalloc int[ConvTileCode256.MostPixels * ConvTileCode256.Lanes];
-        int outputStep = band.Tile.Offsets.Length * Outputs;
-        for (int tile = 0, count; tile < band.Tiles; tile += count, call.Input += count * band.Tile.InputStep, call.Output += count * outputStep)
+        const int numbers = ConvTileCode256.MostPixels * ConvTileCode256.Lanes;
+        (int first, int end) = excess.TilesWithTerms(band);
+        for (int tile = first; tile < end; tile++)
         {
-            count = excess.TilesWithout(number + tile, band.Tiles - tile);
-            if (count > 0)
-            {
-                call.Starts = given.Starts;
-                call.Tiles = count;
-                code.Run(&call);
-                continue;
-            }
-            count = 1;
-            new ReadOnlySpan<int>(given.Starts, ConvTileCode256.MostPixels * ConvTileCode256.Lanes).CopyTo(new Span<int>(starts, ConvTileCode256.MostPixels * ConvTileCode256.Lanes));
-            foreach (ExcessInputs.Term term in excess.TermsOf(number + tile))
+            int* starts = excess.StartsOf(tile);
+            new ReadOnlySpan<int>(usual, numbers).CopyTo(new Span<int>(starts, numbers));
+            foreach (ExcessInputs.Term term in excess.TermsOf(tile))
             {
                 // Lane c: the four weights of channel c, of which the one that counts goes to the upper end and comes back with its sign.
                 Vector256<int> weights = Vector256.Load((int*)narrow!.WeightsOf(panel, term.Run * RunQuads + term.Place / 4)) << (24 - term.Place % 4 * 8) >> 24;
                 int* start = starts + term.Pixel * ConvTileCode256.Lanes;
                 (Vector256.Load(start) + weights * term.Excess).Store(start);
             }
-            call.Starts = starts;
-            call.Tiles = 1;
-            code.Run(&call);
         }
+        return end > first;
     }
 
     /// <summary>Where in the window each quad is read, for images of one size; of the weights for all inputs when first wanted.</summary>
