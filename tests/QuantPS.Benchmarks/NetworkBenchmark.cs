@@ -19,7 +19,8 @@ namespace QuantPS.Benchmarks;
 /// <summary>Whole networks in int8: our runtime on the exported file, and on the quantized model that it was exported from, against ONNX Runtime on the
 /// same file. Same process, interleaved, medians.</summary>
 /// <remarks>--shape NETWORK,BATCH with resnet50, mobilenetv2, bert-small, vit-tiny, or an ONNX file with one image input, whose height and width follow where the file leaves them open;
-/// --preset NAME is the configuration (onnxruntime), --profile 1 shows each step's share.</remarks>
+/// --preset NAME is the configuration (onnxruntime), --profile 1 shows each step's share; with --exact 1 ONNX Runtime's products
+/// are exact on CPUs without VNNI as well.</remarks>
 internal static class NetworkBenchmark
 {
     private static readonly string[] Shapes = ["resnet50,1", "resnet50,8", "mobilenetv2,1", "mobilenetv2,8", "bert-small,1", "vit-tiny,1",
@@ -31,7 +32,7 @@ internal static class NetworkBenchmark
     public static int Run(string[] args)
     {
         string preset = Take(ref args, "--preset") ?? "onnxruntime";
-        bool profile = Take(ref args, "--profile") is not null;
+        bool profile = Take(ref args, "--profile") is not null, exact = Take(ref args, "--exact") is not null;
         BenchmarkOptions options = BenchmarkOptions.Parse("network", args, "NETWORK,BATCH[,HEIGHT,WIDTH]");
         Console.WriteLine("network                  batch threads     file us    model us      ort us   ratio (file)  (model)  outputs that differ");
         List<Row> rows = [];
@@ -52,8 +53,8 @@ internal static class NetworkBenchmark
             foreach (int threads in options.Threads)
             {
                 if (profile)
-                    Profile(file, x, threads);
-                Row r = Measure(Path.GetFileNameWithoutExtension(parts[0]), graph, file, x, threads);
+                    Profile(file, x, threads, exact);
+                Row r = Measure(Path.GetFileNameWithoutExtension(parts[0]), graph, file, x, threads, exact);
                 rows.Add(r);
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{r.network,-26}{r.batch,4}{r.threads,8}{r.file_us,12:F0}{r.model_us,12:F0}{r.ort_us,12:F0}")
                     + string.Create(CultureInfo.InvariantCulture, $"{r.file_ratio,15:F2}{r.model_ratio,9:F2}  {r.different} of {r.outputs}, by {r.largest:G3} at most"));
@@ -97,13 +98,13 @@ internal static class NetworkBenchmark
         return t;
     }
 
-    private static Row Measure(string name, QuantizedGraph graph, OnnxModel file, Tensor x, int threads)
+    private static Row Measure(string name, QuantizedGraph graph, OnnxModel file, Tensor x, int threads, bool exact)
     {
         KernelThreads.Count = threads;
         SessionSettings settings = new() { IntraOpThreads = threads };
         using ModelPlan plan = new(file, settings);
         using Int8Plan own = new(graph, settings);
-        using OrtNetwork ort = new(file, x, threads);
+        using OrtNetwork ort = new(file, x, threads, exact);
         ort.Run();
         float[] theirs = ort.Output(), ours = ((Tensor)plan.Run(x).Values.First()).ToArray();
         double step = graph.QParamsOf(graph.Float.Graph.Outputs[0].Name)?.Scales[0] ?? 1.0;
@@ -120,11 +121,11 @@ internal static class NetworkBenchmark
     }
 
     /// <summary>How long each step takes in the quicker runs of many: its share of the whole is asked for, not what else the machine does.</summary>
-    private static void Profile(OnnxModel file, Tensor x, int threads)
+    private static void Profile(OnnxModel file, Tensor x, int threads, bool exact)
     {
         KernelThreads.Count = threads;
         using ModelPlan plan = new(file, new SessionSettings { IntraOpThreads = threads });
-        using OrtNetwork ort = new(file, x, threads);
+        using OrtNetwork ort = new(file, x, threads, exact);
         const int runs = 200;
         List<(string Step, double Us)> times = [];
         var all = new List<double[]>();

@@ -12,9 +12,15 @@ internal sealed class OrtNetwork : IDisposable
     private readonly OrtIoBinding binding;
     private readonly OrtValue input;
 
-    public OrtNetwork(OnnxModel model, Tensor x, int threads)
+    /// <param name="model">The network.</param>
+    /// <param name="x">Its input.</param>
+    /// <param name="threads">Threads of an operator.</param>
+    /// <param name="exact">Products of 8-bit integers are to be exact; else CPUs without VNNI saturate pairs of them.</param>
+    public OrtNetwork(OnnxModel model, Tensor x, int threads, bool exact = false)
     {
         using SessionOptions settings = new() { IntraOpNumThreads = threads, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        if (exact)
+            settings.AddSessionConfigEntry("session.x64quantprecision", "1");
         session = new InferenceSession(model.ToBytes(), settings);
         input = OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, x.Memory, Array.ConvertAll(x.Shape, d => (long)d));
         binding = session.CreateIoBinding();
