@@ -5,7 +5,7 @@ namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>Tiled convolution with AVX2, see <see cref="ConvTileCode256"/>.</summary>
 /// <remarks>Its weights are fitted for inputs up to 127 (<see cref="ExcessInputs"/>), or for all. Which of them a chunk of bands takes is seen from its inputs; those for all are
-/// made when first wanted. Signed inputs, whose bytes with the sign turned lie around 128, take these always.</remarks>
+/// made when first wanted, and both are kept. Signed inputs, whose bytes with the sign turned lie around 128, take these always.</remarks>
 internal sealed unsafe class GeneratedConv256 : TiledConv
 {
     // Panels whose outputs are a whole line of the cache.
