@@ -28,6 +28,7 @@ internal static unsafe class MultiplyPeak
         : ConvTileCode256.For(new ConvTileSpec256
         {
             Pixels = Pixels(ConvTileCode256.MostPixels),
+            Blocks = 1,
             Channels = ConvTileCode256.Lanes,
             InputStep = 0,
             OutputPixelStep = 0,

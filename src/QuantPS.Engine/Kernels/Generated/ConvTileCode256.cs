@@ -13,7 +13,7 @@ internal unsafe struct ConvTileCall256
     /// <summary>Window of the first tile's first pixel.</summary>
     public byte* Input;
 
-    /// <summary>The weights of <see cref="FittedQuads"/>: per quad 32 bytes, lane c holding the quad of output channel c.</summary>
+    /// <summary>The weights of <see cref="FittedQuads"/>: per quad and block 32 bytes, lane c holding the quad of output channel c.</summary>
     public sbyte* Weights;
 
     /// <summary>Where in the window each of these quads is read, in bytes.</summary>
@@ -25,10 +25,10 @@ internal unsafe struct ConvTileCall256
     /// <summary>First output byte.</summary>
     public byte* Output;
 
-    /// <summary>Numbers of the formula, see <see cref="ConvTileCode256.ParameterBytes"/>.</summary>
+    /// <summary>Numbers of the formula, see <see cref="ConvTileCode256.ParameterBytes"/>; of two blocks one behind the other.</summary>
     public byte* Parameters;
 
-    /// <summary>What the accumulators of a tile start from that has no starts of its own: [pixel][channel].</summary>
+    /// <summary>What the accumulators of a tile start from that has no starts of its own: [block][<see cref="ConvTileCode256.MostPixels"/>][channel].</summary>
     public int* UsualStarts;
 
     /// <summary>Points to the first tile's pointer to starts of its own; null where it has none. The code moves it.</summary>
@@ -36,6 +36,9 @@ internal unsafe struct ConvTileCall256
 
     /// <summary>Bytes from there to the next tile's pointer: 8, or 0 where no tile has its own.</summary>
     public long StartsStep;
+
+    /// <summary>The code keeps here where a tile's starts are.</summary>
+    public int* TileStarts;
 
     /// <summary>How many tiles, at least 1.</summary>
     public long Tiles;
@@ -46,51 +49,59 @@ internal unsafe struct ConvTileCall256
 
 /// <summary>Machine code for a convolution tile with AVX2.</summary>
 /// <remarks>
-/// Accumulator p: ymm number p, lane c = output channel c of pixel p. A quad: one broadcast of four input bytes a pixel, VPMADDUBSW with 32 weight bytes (16-bit lanes 2 c and
-/// 2 c + 1: two products each), VPMADDWD with ones to add the two lanes of a channel in 32 bits, VPADDD. In a group of two to four quads their 16-bit lanes are added before
-/// VPMADDWD; <see cref="FittedQuads"/> makes sure that nothing saturates. CPUs do two of these multiplications a cycle, and four such instructions in all, of which the broadcast is one (Zen 3): a
-/// quad on its own takes four a pixel, in a group of four three and a quarter. One block at a time, because fewer channels agree on larger groups. Scalar equivalent of a lane: sum over k of x[k] * w[k], plus the start value, in which
+/// Accumulator: lane c = output channel c of a block of a pixel, in ymm number pixel * blocks + block. A quad: one broadcast of four input bytes a pixel, and for each block
+/// VPMADDUBSW with 32 weight bytes (16-bit lanes 2 c and 2 c + 1: two products each), VPMADDWD with ones to add the two lanes of a channel in 32 bits, VPADDD. In a group of two
+/// to four quads their 16-bit lanes are added before VPMADDWD; <see cref="FittedQuads"/> makes sure that nothing saturates. One block has up to 8 pixels at once, and an instruction
+/// less for each quad if two blocks share the broadcast: those have 4 at once, and go through the weights again for the rest. One block at a time is for weights of which
+/// two blocks agree on much smaller groups. Scalar equivalent of a lane: sum over k of x[k] * w[k], plus the start value, in which
 /// bias and zero points are folded. There is no remainder in k: packed weights are zero behind the end of a run.
 /// </remarks>
 internal static unsafe class ConvTileCode256
 {
-    /// <summary>Accumulators, beside two registers for inputs, four for weights and one for the ones.</summary>
+    /// <summary>Pixels of a tile at most.</summary>
     public const int MostPixels = 8;
 
-    /// <summary>Output channels of a tile.</summary>
+    /// <summary>Output channels of a block.</summary>
     public const int Lanes = 8;
 
-    private const int VectorBytes = 32;
+    /// <summary>Blocks of a tile at most.</summary>
+    public const int MostBlocks = 2;
+
+    private const int VectorBytes = 32, Registers = 16, Accumulators = 8;
 
     /// <summary>The code for a spec, to be run with a <see cref="ConvTileCall256"/>.</summary>
     public static MachineCode For(ConvTileSpec256 spec) => MachineCode.For(spec, static (c, s) => new Generator(c, s).Emit());
 
-    /// <summary>Bytes of the parameters of 8 channels: per-channel arrays of 32 bytes, the constants, then the starts of all pixels where none has its own.</summary>
-    public static int ParameterBytes(FormShape form) => StartsAt(form) + MostPixels * VectorBytes;
-
-    /// <summary>Where among the parameters the starts are, in bytes.</summary>
-    public static int StartsAt(FormShape form) => ConstantsAt(form) + RequantizationCode.ConstantBytes;
+    /// <summary>Bytes of the parameters of a block: per-channel arrays of 32 bytes, then the constants.</summary>
+    public static int ParameterBytes(FormShape form) => ConstantsAt(form) + RequantizationCode.ConstantBytes;
 
     /// <summary>Writes the parameters of the 8 channels from <paramref name="first"/> on; channels that do not exist get zeros.</summary>
     public static void WriteParameters(RequantizationForm form, FormShape shape, int[] start, int first, byte* to)
     {
         RequantizationCode.WriteChannels(form, start, [.. Enumerable.Range(first, Lanes)], to);
         RequantizationCode.WriteConstants(form, to + ConstantsAt(shape));
+    }
+
+    /// <summary>Writes what all pixels of a tile start from in a block whose parameters are written.</summary>
+    public static void WriteStarts(byte* parameters, int* to)
+    {
         for (int p = 0; p < MostPixels; p++)
-            new ReadOnlySpan<byte>(to, VectorBytes).CopyTo(new Span<byte>(to + StartsAt(shape) + p * VectorBytes, VectorBytes));
+            new ReadOnlySpan<int>(parameters, Lanes).CopyTo(new Span<int>(to + p * Lanes, Lanes));
     }
 
     private static int ConstantsAt(FormShape form) => RequantizationCode.PerChannelArrays(form) * VectorBytes;
 
     private sealed class Generator(Assembler c, ConvTileSpec256 spec)
     {
-        // Behind the accumulators: the ones, then two inputs, which become products, and a group's weights.
-        private const int Ones = MostPixels, Input = Ones + 1, Weight = Input + 2;
+        // Behind the accumulators: the ones, a group's sums of each block, a quad's inputs and products of the first block, and weights. A single block has one sum only,
+        // the inputs become the products, and the weights of a group are all in registers.
+        private const int Ones = Accumulators, Sum = Ones + 1;
 
-        private readonly int pixels = spec.Pixels.Count;
+        private readonly int blocks = spec.Blocks, inputs = Sum + spec.Blocks, products = Sum + 2 * spec.Blocks - 1, weight = Sum + 2 * spec.Blocks;
         private readonly VectorAssembler v = new(c, VectorBytes);
         private readonly AssemblerRegister64 call = FunctionFrame.Argument, input = r8, output = TileEnd256.Output, parameters = TileEnd256.Parameters, weights = rcx, offsets = r9, starts = rax, next = rdx;
-        private readonly TileEnd256 tileEnd = new(c, spec.Form, spec.Sum, spec.Channels, spec.OutputPixelStep, ConstantsAt(spec.Form), (int)Marshal.OffsetOf<ConvTileCall256>(nameof(ConvTileCall256.Sum)));
+        private readonly TileEnd256 tileEnd = new(c, spec.Form, spec.Sum, spec.Channels, spec.OutputPixelStep, ConstantsAt(spec.Form), (int)Marshal.OffsetOf<ConvTileCall256>(nameof(ConvTileCall256.Sum)),
+            spec.Blocks, ParameterBytes(spec.Form));
 
         // Where the quads of a group are. The last one is the parameters' register too: they are fetched when they are wanted.
         private readonly AssemblerRegister64[] at = [rax, rdx, rsi, TileEnd256.Parameters];
@@ -103,23 +114,36 @@ internal static unsafe class ConvTileCode256
             c.vpsrlw(Ymm(Ones), Ymm(Ones), 15);
             Label tile = c.CreateLabel();
             c.Label(ref tile);
-            tileEnd.FetchOther(pixels);
+            int[] pixels = [.. spec.Pixels.Values];
+            tileEnd.FetchOther(pixels.Length);
             c.mov(next, Field(nameof(ConvTileCall256.Starts)));
             c.mov(starts, __qword_ptr[next]);
             c.add(next, Field(nameof(ConvTileCall256.StartsStep)));
             c.mov(Field(nameof(ConvTileCall256.Starts)), next);
             c.test(starts, starts);
             c.cmovz(starts, Field(nameof(ConvTileCall256.UsualStarts)));
-            for (int p = 0; p < pixels; p++)
-                v.vmovups(p, __ymmword_ptr[starts + p * VectorBytes]);
-            c.mov(weights, Field(nameof(ConvTileCall256.Weights)));
-            c.mov(offsets, Field(nameof(ConvTileCall256.Offsets)));
-            for (int i = 0; i < FittedQuads.MostInGroup; i++)
-                Groups(FittedQuads.MostInGroup - i, i);
-            c.mov(parameters, Field(nameof(ConvTileCall256.Parameters)));
-            tileEnd.Emit(pixels, 0);
+            int atOnce = Accumulators / blocks;
+            // As equal as can be: 5 pixels are 3 and 2.
+            int parts = (pixels.Length + atOnce - 1) / atOnce;
+            if (parts > 1)
+                c.mov(Field(nameof(ConvTileCall256.TileStarts)), starts);
+            for (int part = 0, first = 0, end; part < parts; part++, first = end)
+            {
+                end = (part + 1) * pixels.Length / parts;
+                if (part > 0)
+                    c.mov(starts, Field(nameof(ConvTileCall256.TileStarts)));
+                for (int p = first; p < end; p++)
+                    for (int b = 0; b < blocks; b++)
+                        v.vmovups((p - first) * blocks + b, __ymmword_ptr[starts + (b * MostPixels + p) * VectorBytes]);
+                c.mov(weights, Field(nameof(ConvTileCall256.Weights)));
+                c.mov(offsets, Field(nameof(ConvTileCall256.Offsets)));
+                for (int i = 0; i < FittedQuads.MostInGroup; i++)
+                    Groups(pixels[first..end], FittedQuads.MostInGroup - i, i);
+                c.mov(parameters, Field(nameof(ConvTileCall256.Parameters)));
+                tileEnd.Emit(end - first, first * spec.OutputPixelStep);
+            }
             c.add(input, spec.InputStep);
-            c.add(output, pixels * spec.OutputPixelStep);
+            c.add(output, pixels.Length * spec.OutputPixelStep);
             c.dec(Field(nameof(ConvTileCall256.Tiles)));
             c.jnz(tile);
         }
@@ -127,38 +151,52 @@ internal static unsafe class ConvTileCode256
         private AssemblerMemoryOperand Field(string field, int displacement = 0) => __qword_ptr[call + ((int)Marshal.OffsetOf<ConvTileCall256>(field) + displacement)];
 
         /// <summary>All groups of so many quads, up to the weights' end.</summary>
-        private void Groups(int quads, int end)
+        private void Groups(int[] pixels, int quads, int end)
         {
             Label next = c.CreateLabel(), none = c.CreateLabel();
             AssemblerMemoryOperand last = Field(nameof(ConvTileCall256.Ends), end * sizeof(long));
             c.cmp(weights, last);
             c.je(none);
             c.Label(ref next);
+            int inRegisters = Math.Min(quads * blocks, Registers - weight);
             for (int q = 0; q < quads; q++)
-            {
                 c.mov(new AssemblerRegister32(at[q].Value - Register.RAX + Register.EAX), __dword_ptr[offsets + q * sizeof(int)]);
-                v.vmovdqu(Weight + q, __ymmword_ptr[weights + q * VectorBytes]);
-            }
-            c.add(offsets, quads * sizeof(int));
-            c.add(weights, quads * VectorBytes);
-            for (int p = 0; p < pixels; p++)
+            for (int w = 0; w < inRegisters; w++)
+                v.vmovdqu(weight + w, Weights(w));
+            for (int p = 0; p < pixels.Length; p++)
             {
                 for (int q = 0; q < quads; q++)
                 {
-                    int product = q == 0 ? Input : Input + 1;
-                    c.vpbroadcastd(Ymm(product), __dword_ptr[input + at[q] + spec.Pixels.Values[p]]);
-                    c.vpmaddubsw(Ymm(product), Ymm(product), Ymm(Weight + q));
-                    if (q > 0)
-                        c.vpaddw(Ymm(Input), Ymm(Input), Ymm(product));
+                    c.vpbroadcastd(Ymm(inputs), __dword_ptr[input + at[q] + pixels[p]]);
+                    // The last block's products take the inputs' place.
+                    for (int b = 0; b < blocks; b++)
+                        Multiply(q == 0 ? Sum + b : b == blocks - 1 ? inputs : products, q * blocks + b);
+                    for (int b = 0; b < blocks && q > 0; b++)
+                        c.vpaddw(Ymm(Sum + b), Ymm(Sum + b), Ymm(b == blocks - 1 ? inputs : products));
                 }
-                c.vpmaddwd(Ymm(Input), Ymm(Input), Ymm(Ones));
-                c.vpaddd(Ymm(p), Ymm(p), Ymm(Input));
+                for (int b = 0; b < blocks; b++)
+                    c.vpmaddwd(Ymm(Sum + b), Ymm(Sum + b), Ymm(Ones));
+                for (int b = 0; b < blocks; b++)
+                    c.vpaddd(Ymm(p * blocks + b), Ymm(p * blocks + b), Ymm(Sum + b));
             }
+            // Not sooner: weights that are in no register are read from there.
+            c.add(offsets, quads * sizeof(int));
+            c.add(weights, quads * blocks * VectorBytes);
             c.cmp(weights, last);
             c.jne(next);
             c.Label(ref none);
             // A label wants an instruction of its own; the next loop may begin with another.
             c.nop();
+
+            AssemblerMemoryOperand Weights(int which) => __ymmword_ptr[weights + which * VectorBytes];
+
+            void Multiply(int to, int which)
+            {
+                if (which < inRegisters)
+                    c.vpmaddubsw(Ymm(to), Ymm(inputs), Ymm(weight + which));
+                else
+                    c.vpmaddubsw(Ymm(to), Ymm(inputs), Weights(which));
+            }
         }
     }
 }

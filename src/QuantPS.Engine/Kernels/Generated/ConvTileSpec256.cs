@@ -1,13 +1,16 @@
 namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>All that the code of a convolution tile with AVX2 depends on; how many products there are and where they lie is said in tables. Equal specs share code.</summary>
-/// <remarks>A tile is up to <see cref="ConvTileCode256.MostPixels"/> output pixels times 8 output channels.</remarks>
+/// <remarks>A tile is up to <see cref="ConvTileCode256.MostPixels"/> output pixels times one or two blocks of 8 output channels.</remarks>
 internal sealed record ConvTileSpec256
 {
     /// <summary>Where each pixel's window starts, in bytes from the first one's.</summary>
     public required PixelOffsets Pixels { get; init; }
 
-    /// <summary>Output channels, 1 to 8.</summary>
+    /// <summary>Blocks of 8 output channels, one or two.</summary>
+    public required int Blocks { get; init; }
+
+    /// <summary>Output channels of the last block, 1 to 8.</summary>
     public required int Channels { get; init; }
 
     /// <summary>Bytes from a tile's input to the next one's.</summary>

@@ -16,7 +16,7 @@ internal sealed unsafe class ExcessInputs
     // Where more than one in so many is above, weights that are fitted for all inputs cost less than the terms do.
     private const int Rare = 256;
 
-    private const int TileStarts = ConvTileCode256.MostPixels * ConvTileCode256.Lanes;
+    private const int TileStarts = ConvTileCode256.MostBlocks * ConvTileCode256.MostPixels * ConvTileCode256.Lanes;
 
     [ThreadStatic]
     private static ExcessInputs? mine;
@@ -133,7 +133,7 @@ internal sealed unsafe class ExcessInputs
     /// <summary>Pointers to the starts of a band's tiles; null for those without terms.</summary>
     public int** TableOf(int band) => (int**)Unsafe.AsPointer(ref table[bands[band].Tile]);
 
-    /// <summary>Memory for the starts of a tile that has terms: [pixel][8 channels].</summary>
+    /// <summary>Memory for the starts of a tile that has terms: [block][pixel][8 channels].</summary>
     public int* StartsOf(int tile) => (int*)Unsafe.AsPointer(ref starts[tile * TileStarts]);
 
     /// <summary>The terms of a tile that has some.</summary>

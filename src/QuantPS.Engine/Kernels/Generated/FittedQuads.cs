@@ -2,12 +2,12 @@ using System.Runtime.Intrinsics;
 
 namespace QuantPS.Engine.Kernels.Generated;
 
-/// <summary>The weights of a block of 8 output channels in an order, and where needed in parts, whose products VPMADDUBSW adds in 16 bits without saturation.</summary>
+/// <summary>The weights of one or two blocks of 8 output channels in an order, and where needed in parts, whose products VPMADDUBSW adds in 16 bits without saturation.</summary>
 /// <remarks>
 /// A quad is four neighbouring inputs, unsigned bytes, with the signed weights of each channel. VPMADDUBSW adds the products of its first and of its last two inputs in a lane
 /// of 16 bits each; with positive weights of at most 128 in sum and negative ones of at least -128 a lane stays within 255 * 128 = 32640. Where two weights do not keep to
 /// that, the quad is taken apart into two with the same inputs, each with half of them. Two to four quads that keep to it together are a group: their lanes are added in 16 bits, so
-/// that one widening to 32 bits does for all. All of it is exact, whatever the inputs are. Inputs that are known to be 127 at most leave room for twice the weights: then no quad is
+/// that one widening to 32 bits does for all. Two blocks have the same groups, so that code can go through both with one broadcast of each quad's inputs. All of it is exact, whatever the inputs are. Inputs that are known to be 127 at most leave room for twice the weights: then no quad is
 /// taken apart (two weights are 256 at most), and more of them are in large groups.
 /// </remarks>
 internal sealed class FittedQuads
@@ -15,25 +15,30 @@ internal sealed class FittedQuads
     /// <summary>Quads of a group at most.</summary>
     public const int MostInGroup = 4;
 
-    private const int Channels = 8, QuadBytes = Channels * 4, Lanes = QuadBytes / 2;
+    private const int BlockBytes = 8 * 4, BlockLanes = BlockBytes / 2;
 
     // Of the candidates for a group, those that are looked at.
     private const int MostTried = 512;
 
     private readonly List<Fitted[]> groups = [];
+    private readonly int quadBytes;
 
-    /// <param name="weights">32 bytes a quad: four weights of each of 8 output channels.</param>
+    /// <param name="weights">32 bytes a quad and block: four weights of each of 8 output channels.</param>
+    /// <param name="blocks">One or two.</param>
     /// <param name="mostInput">The largest input, 127 to 255.</param>
-    public FittedQuads(ReadOnlySpan<sbyte> weights, int mostInput)
+    public FittedQuads(ReadOnlySpan<sbyte> weights, int blocks, int mostInput)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(blocks, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(blocks, 2);
         ArgumentOutOfRangeException.ThrowIfLessThan(mostInput, 127);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(mostInput, byte.MaxValue);
         int most = short.MaxValue / mostInput;
         List<Fitted> quads = [];
-        Span<sbyte> part = stackalloc sbyte[QuadBytes], rest = stackalloc sbyte[QuadBytes];
-        for (int quad = 0; quad < weights.Length / QuadBytes; quad++)
+        quadBytes = blocks * BlockBytes;
+        Span<sbyte> part = stackalloc sbyte[quadBytes], rest = stackalloc sbyte[quadBytes];
+        for (int quad = 0; quad < weights.Length / quadBytes; quad++)
         {
-            weights.Slice(quad * QuadBytes, QuadBytes).CopyTo(part);
+            weights.Slice(quad * quadBytes, quadBytes).CopyTo(part);
             bool whole = TakeApart(part, rest, most);
             quads.Add(new Fitted(quad, part.ToArray()));
             if (!whole)
@@ -46,15 +51,15 @@ internal sealed class FittedQuads
         {
             left.Remove(first);
             List<Fitted> group = [first.Value];
-            Vector256<ushort> positive = first.Value.Positive, negative = first.Value.Negative;
+            FilledLanes filled = first.Value.Filled;
             int tried = 0;
             for (LinkedListNode<Fitted>? node = left.First, next; node is not null && group.Count < MostInGroup && tried < MostTried; node = next, tried++)
             {
                 next = node.Next;
-                Vector256<ushort> above = positive + node.Value.Positive, below = negative + node.Value.Negative;
-                if (!Vector256.LessThanOrEqualAll(Vector256.Max(above, below), Vector256.Create((ushort)most)))
+                FilledLanes together = filled + node.Value.Filled;
+                if (!together.KeepTo((ushort)most))
                     continue;
-                (positive, negative) = (above, below);
+                filled = together;
                 group.Add(node.Value);
                 left.Remove(node);
             }
@@ -70,13 +75,13 @@ internal sealed class FittedQuads
     /// <summary>How many quads are in groups of so many.</summary>
     public int QuadsInGroupsOf(int size) => groups.Where(g => g.Length == size).Sum(g => g.Length);
 
-    /// <summary>Writes the weights in <see cref="Order"/>, 32 bytes a quad.</summary>
+    /// <summary>Writes the weights in <see cref="Order"/>, 32 bytes a quad and block.</summary>
     public void Write(Span<sbyte> to)
     {
         foreach (Fitted quad in groups.SelectMany(g => g))
         {
             quad.Weights.CopyTo(to);
-            to = to[QuadBytes..];
+            to = to[quadBytes..];
         }
     }
 
@@ -100,23 +105,24 @@ internal sealed class FittedQuads
         return whole;
     }
 
-    /// <summary>Weights of a quad; lane l, of 16, are two neighbouring ones.</summary>
+    /// <summary>Weights of a quad.</summary>
     private sealed class Fitted
     {
         public Fitted(int quad, sbyte[] weights)
         {
             Quad = quad;
             Weights = weights;
-            Span<ushort> above = stackalloc ushort[Lanes], below = stackalloc ushort[Lanes];
-            for (int lane = 0; lane < Lanes; lane++)
+            Span<ushort> above = stackalloc ushort[2 * BlockLanes], below = stackalloc ushort[2 * BlockLanes];
+            above.Clear();
+            below.Clear();
+            for (int lane = 0; lane < weights.Length / 2; lane++)
             {
                 int first = weights[2 * lane], second = weights[2 * lane + 1];
                 above[lane] = (ushort)(Math.Max(first, 0) + Math.Max(second, 0));
                 below[lane] = (ushort)-(Math.Min(first, 0) + Math.Min(second, 0));
                 Load += above[lane] * above[lane] + below[lane] * below[lane];
             }
-            Positive = Vector256.Create<ushort>(above);
-            Negative = Vector256.Create<ushort>(below);
+            Filled = new FilledLanes(Vector256.Create<ushort>(above), Vector256.Create<ushort>(below), Vector256.Create<ushort>(above[BlockLanes..]), Vector256.Create<ushort>(below[BlockLanes..]));
         }
 
         /// <summary>The quad whose weights, or part of them, these are.</summary>
@@ -124,13 +130,18 @@ internal sealed class FittedQuads
 
         public sbyte[] Weights { get; }
 
-        /// <summary>A lane's positive weights in sum.</summary>
-        public Vector256<ushort> Positive { get; }
-
-        /// <summary>A lane's negative weights in sum, without their sign.</summary>
-        public Vector256<ushort> Negative { get; }
+        public FilledLanes Filled { get; }
 
         /// <summary>How full the lanes are: the sum of the squares.</summary>
         public int Load { get; }
+    }
+
+    /// <summary>Lane l, of 16 a block, are two neighbouring weights: their positive ones in sum, and the negative ones without their sign.</summary>
+    private readonly record struct FilledLanes(Vector256<ushort> Positive, Vector256<ushort> Negative, Vector256<ushort> SecondPositive, Vector256<ushort> SecondNegative)
+    {
+        public static FilledLanes operator +(in FilledLanes a, in FilledLanes b) =>
+            new(a.Positive + b.Positive, a.Negative + b.Negative, a.SecondPositive + b.SecondPositive, a.SecondNegative + b.SecondNegative);
+
+        public bool KeepTo(ushort most) => Vector256.LessThanOrEqualAll(Vector256.Max(Vector256.Max(Positive, Negative), Vector256.Max(SecondPositive, SecondNegative)), Vector256.Create(most));
     }
 }

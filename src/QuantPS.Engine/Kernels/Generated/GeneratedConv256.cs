@@ -5,12 +5,10 @@ namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>Tiled convolution with AVX2, see <see cref="ConvTileCode256"/>.</summary>
 /// <remarks>Its weights are fitted for inputs up to 127 (<see cref="ExcessInputs"/>), or for all. Which of them a chunk of bands takes is seen from its inputs; those for all are
-/// made when first wanted, and both are kept. Signed inputs, whose bytes with the sign turned lie around 128, take these always.</remarks>
+/// made when first wanted, and both are kept. Signed inputs, whose bytes with the sign turned lie around 128, take these always. A panel has two blocks of 8 channels; weights
+/// for all inputs are fitted block by block, because two would hardly agree on groups.</remarks>
 internal sealed unsafe class GeneratedConv256 : TiledConv
 {
-    // Panels whose outputs are a whole line of the cache.
-    private const int LinePanels = 64 / ConvTileCode256.Lanes;
-
     // Of 32 KiB of first-level cache. Either the weights of the panels of a line stay there, beside the input of a band;
     private const int StayingBytes = 16 * 1024, InputBytes = 16 * 1024;
 
@@ -20,34 +18,39 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     // Of the second-level cache: input and output of a chunk.
     private const int ChunkBytes = 64 * 1024;
 
-    private readonly FittedPanels? narrow;
-    private readonly Lazy<FittedPanels> all;
-    private readonly PackedMemory parameterMemory;
-    private readonly int parameterStride, startsAt;
+    // Those of panels, and those of blocks.
+    private readonly Fitted? narrow;
+    private readonly Lazy<Fitted> all;
 
-    // Of each panel: its first output channel and how many it has.
-    private readonly (int First, int Channels)[] places;
+    private readonly PackedMemory parameterMemory, startsMemory;
+    private readonly int parameterStride, panelBlocks;
 
     private GeneratedConv256(ConvProblem problem)
-        : base(problem, ConvTileCode256.Lanes, panelBlocks: 1)
+        : base(problem, ConvTileCode256.Lanes, PanelBlocksFor(problem))
     {
-        all = new(() => Fit(byte.MaxValue));
+        panelBlocks = PanelBlocksFor(problem);
+        parameterStride = ConvTileCode256.ParameterBytes(FormShape);
+        parameterMemory = new PackedMemory((long)Panels * panelBlocks * parameterStride);
+        startsMemory = new PackedMemory((long)Panels * panelBlocks * BlockStarts * sizeof(int));
+        for (int panel = 0; panel < Panels; panel++)
+        {
+            (int first, int blocks, _) = ChannelsOf(panel, 1);
+            // Lanes behind a group's last channel get the next group's numbers; they are never stored.
+            for (int block = 0; block < blocks; block++)
+            {
+                byte* parameters = ParametersOf(panel, block);
+                ConvTileCode256.WriteParameters(Form, FormShape, Start, first + block * ConvTileCode256.Lanes, parameters);
+                ConvTileCode256.WriteStarts(parameters, StartsOf(panel, block));
+            }
+        }
+        all = new(() => new Fitted(this, byte.MaxValue, 1));
         if (problem.InputFlip == 0)
-            narrow = Fit(ExcessInputs.MostInput);
+            narrow = new Fitted(this, ExcessInputs.MostInput, panelBlocks);
         else
             _ = all.Value;
-        parameterStride = ConvTileCode256.ParameterBytes(FormShape);
-        startsAt = ConvTileCode256.StartsAt(FormShape);
-        parameterMemory = new PackedMemory((long)Panels * parameterStride);
-        // Lanes behind a group's last channel get the next group's numbers; they are never stored.
-        places = [.. Enumerable.Range(0, Panels).Select(panel => ChannelsOf(panel, 1)).Select(c => (c.First, c.Last))];
-        for (int panel = 0; panel < Panels; panel++)
-            ConvTileCode256.WriteParameters(Form, FormShape, Start, places[panel].First, parameterMemory.Address + (long)panel * parameterStride);
-
-        FittedPanels Fit(int mostInput) => new(mostInput, Panels, PanelWeightBytes, PackPanel);
     }
 
-    public override string Name => $"generated-conv-nhwc-8x8-{Isa}";
+    public override string Name => $"generated-conv-nhwc-8x{panelBlocks * ConvTileCode256.Lanes}-{Isa}";
 
     /// <inheritdoc/>
     public override string Isa => "avx2";
@@ -57,7 +60,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
 
     /// <inheritdoc/>
     protected override int MostTilesOfBand(int tileBytes) =>
-        LineStays ? InputBytes / tileBytes : BandBytes / (tileBytes + MostPixels * Math.Min(Outputs, PanelsAtOnce(MostPixels) * ConvTileCode256.Lanes));
+        LineStays ? InputBytes / tileBytes : BandBytes / (tileBytes + MostPixels * Math.Min(Outputs, PanelsAtOnce(MostPixels) * panelBlocks * ConvTileCode256.Lanes));
 
     /// <inheritdoc/>
     protected override bool WeightsStay => WeightBytes <= StayingBytes;
@@ -68,9 +71,15 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     /// <inheritdoc/>
     protected override int PanelsAtOnce(int pixels) => LineStays ? LinePanels : (int)Math.Clamp((long)StreamedBytes * Panels / WeightBytes, 1, Panels);
 
+    // int32 numbers that the pixels of a tile start from, of a block.
+    private const int BlockStarts = ConvTileCode256.MostPixels * ConvTileCode256.Lanes;
+
+    // Panels whose outputs are a whole line of the cache.
+    private int LinePanels => 64 / (panelBlocks * ConvTileCode256.Lanes);
+
     private bool LineStays => WeightBytes / Panels * LinePanels <= StayingBytes;
 
-    private long WeightBytes => (narrow ?? all.Value).Bytes;
+    private long WeightBytes => (narrow ?? all.Value).Panels.Bytes;
 
     /// <summary>The kernel, or null for what it is not made for: other than two dimensions, asymmetric weights, groups of fewer than four channels.</summary>
     public static TiledConv? TryCreate(ConvProblem problem) => Takes(problem) ? new GeneratedConv256(problem) : null;
@@ -112,33 +121,31 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     protected override void RunBand(Shape s, ReadOnlySpan<Band> chunk, int which, byte* image, byte* output, int from, int to, SumShape? sum, ConvSumNumbers* numbers, ExcessInputs? excess)
     {
         Band band = chunk[which];
-        FittedPanels panels = excess is null ? all.Value : narrow!;
+        Fitted fitted = excess is null ? all.Value : narrow!;
         var offsets = (QuadOffsets)s.Prepared!;
-        int* quads = excess is null ? offsets.All : offsets.Narrow;
-        ConvTileCall256 call = default;
-        call.Sum = numbers;
+        int* quads = excess is null ? offsets.All : offsets.Narrow, none = null;
+        bool terms = excess is not null && excess.Any;
         MachineCode? code = null;
-        int* none = null;
-        for (int panel = from, group = from / PanelsPerGroup, groupEnd = (group + 1) * PanelsPerGroup, made = 0; panel < to; panel++)
+        int perGroup = PanelsPerGroup * fitted.UnitsOfPanel, unit = from * fitted.UnitsOfPanel, end = to * fitted.UnitsOfPanel;
+        for (int group = unit / perGroup, groupEnd = (group + 1) * perGroup, madeBlocks = 0, madeLast = 0; unit < end; unit++)
         {
-            if (panel == groupEnd)
-                (group, groupEnd) = (group + 1, groupEnd + PanelsPerGroup);
-            (int first, int channels) = places[panel];
+            if (unit == groupEnd)
+                (group, groupEnd) = (group + 1, groupEnd + perGroup);
+            ref readonly Unit u = ref fitted.Units[unit];
+            if (u.Blocks == 0)
+                continue;
+            ConvTileCall256 call = u.Call;
             call.Input = InputOf(s, band, image, group);
-            call.Weights = panels.WeightsOf(panel);
-            call.Offsets = quads + panels.FirstOf(panel);
-            panels.EndsOf(panel).CopyTo(new Span<long>(call.Ends, FittedQuads.MostInGroup));
-            call.Output = OutputOf(s, band, output, first);
-            call.Parameters = parameterMemory.Address + (long)panel * parameterStride;
-            call.UsualStarts = (int*)(call.Parameters + startsAt);
+            call.Offsets = quads + u.FirstQuad;
+            call.Output = OutputOf(s, band, output, u.First);
             call.Starts = &none;
-            call.StartsStep = 0;
             call.Tiles = band.Tiles;
-            if (code is null || made != channels)
-                code = Code(s, band.Tile, 1, made = channels, sum);
-            if (excess is not null && excess.Any && AddTerms(excess, group * chunk.Length + which, panel, call.UsualStarts))
+            call.Sum = numbers;
+            if (code is null || madeBlocks != u.Blocks || madeLast != u.Last)
+                code = Code(s, band.Tile, madeBlocks = u.Blocks, madeLast = u.Last, sum);
+            if (terms && AddTerms(excess!, group * chunk.Length + which, unit))
             {
-                call.Starts = excess.TableOf(group * chunk.Length + which);
+                call.Starts = excess!.TableOf(group * chunk.Length + which);
                 call.StartsStep = sizeof(int*);
             }
             code.Run(&call);
@@ -149,6 +156,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     protected override MachineCode Generate(Shape s, Tile tile, int blocks, int last, SumShape? sum) => ConvTileCode256.For(new ConvTileSpec256
     {
         Pixels = new PixelOffsets(tile.Offsets),
+        Blocks = blocks,
         Channels = last,
         InputStep = tile.InputStep,
         OutputPixelStep = Outputs,
@@ -162,13 +170,21 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
         if (all.IsValueCreated)
             all.Value.Dispose();
         parameterMemory.Dispose();
+        startsMemory.Dispose();
     }
 
-    /// <summary>The starts of the tiles of a band whose inputs exceed 127, for a panel. False if there are none.</summary>
+    private static int PanelBlocksFor(ConvProblem problem) => problem.InputFlip == 0 && problem.OutputChannels / problem.Geometry.Groups > ConvTileCode256.Lanes ? ConvTileCode256.MostBlocks : 1;
+
+    private byte* ParametersOf(int panel, int block) => parameterMemory.Address + (long)(panel * panelBlocks + block) * parameterStride;
+
+    private int* StartsOf(int panel, int block) => (int*)startsMemory.Address + (long)(panel * panelBlocks + block) * BlockStarts;
+
+    /// <summary>The starts of the tiles of a band whose inputs exceed 127, for a unit of the narrow weights. False if there are none.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private bool AddTerms(ExcessInputs excess, int band, int panel, int* usual)
+    private bool AddTerms(ExcessInputs excess, int band, int unit)
     {
-        const int numbers = ConvTileCode256.MostPixels * ConvTileCode256.Lanes;
+        int blocks = narrow!.Units[unit].Blocks, numbers = blocks * BlockStarts;
+        int* usual = narrow.Units[unit].Call.UsualStarts;
         (int first, int end) = excess.TilesWithTerms(band);
         for (int tile = first; tile < end; tile++)
         {
@@ -176,10 +192,14 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
             new ReadOnlySpan<int>(usual, numbers).CopyTo(new Span<int>(starts, numbers));
             foreach (ExcessInputs.Term term in excess.TermsOf(tile))
             {
-                // Lane c: the four weights of channel c, of which the one that counts goes to the upper end and comes back with its sign.
-                Vector256<int> weights = Vector256.Load((int*)narrow!.WeightsOf(panel, term.Run * RunQuads + term.Place / 4)) << (24 - term.Place % 4 * 8) >> 24;
-                int* start = starts + term.Pixel * ConvTileCode256.Lanes;
-                (Vector256.Load(start) + weights * term.Excess).Store(start);
+                var weights = (int*)narrow.Panels.WeightsOf(unit, term.Run * RunQuads + term.Place / 4);
+                for (int b = 0; b < blocks; b++)
+                {
+                    // Lane c: the four weights of channel c, of which the one that counts goes to the upper end and comes back with its sign.
+                    Vector256<int> one = Vector256.Load(weights + b * ConvTileCode256.Lanes) << (24 - term.Place % 4 * 8) >> 24;
+                    int* start = starts + b * BlockStarts + term.Pixel * ConvTileCode256.Lanes;
+                    (Vector256.Load(start) + one * term.Excess).Store(start);
+                }
             }
         }
         return end > first;
@@ -188,11 +208,62 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     /// <summary>Where in the window each quad is read, for images of one size; of the weights for all inputs when first wanted.</summary>
     private sealed class QuadOffsets(GeneratedConv256 conv, Shape s)
     {
-        private readonly PackedMemory? narrow = conv.narrow?.Offsets(s.RunOffsets, conv.RunQuads);
-        private readonly Lazy<PackedMemory> all = new(() => conv.all.Value.Offsets(s.RunOffsets, conv.RunQuads));
+        private readonly PackedMemory? narrow = conv.narrow?.Panels.Offsets(s.RunOffsets, conv.RunQuads);
+        private readonly Lazy<PackedMemory> all = new(() => conv.all.Value.Panels.Offsets(s.RunOffsets, conv.RunQuads));
 
         public int* Narrow => (int*)narrow!.Address;
 
         public int* All => (int*)all.Value.Address;
+    }
+
+    /// <summary>What code is run for at once: a panel, or a block of one.</summary>
+    /// <param name="Call">What does not depend on images.</param>
+    /// <param name="FirstQuad">The place of its first quad among all.</param>
+    /// <param name="First">Its first output channel.</param>
+    /// <param name="Blocks">Its blocks; 0 where a group's last panel has fewer blocks than others.</param>
+    /// <param name="Last">Channels of the last one.</param>
+    private readonly record struct Unit(ConvTileCall256 Call, int FirstQuad, int First, int Blocks, int Last);
+
+    /// <summary>The weights for inputs up to a limit.</summary>
+    private sealed class Fitted : IDisposable
+    {
+        /// <param name="conv">Whose weights.</param>
+        /// <param name="mostInput">The largest input.</param>
+        /// <param name="unitBlocks">Blocks of a unit at most: those of a panel, or one.</param>
+        public Fitted(GeneratedConv256 conv, int mostInput, int unitBlocks)
+        {
+            UnitsOfPanel = conv.panelBlocks / unitBlocks;
+            int quads = conv.RunQuads * conv.RunStarts.Length;
+            int[] blocks = [.. Enumerable.Range(0, conv.Panels * UnitsOfPanel).Select(u => Math.Clamp(conv.ChannelsOf(u / UnitsOfPanel, 1).Blocks - u % UnitsOfPanel, 0, unitBlocks))];
+            // Blocks that do not exist have weights of zero.
+            Panels = new FittedPanels(mostInput, [.. blocks.Select(b => Math.Max(b, 1))], quads, Pack);
+            Units = new Unit[blocks.Length];
+            for (int unit = 0; unit < Units.Length; unit++)
+            {
+                int panel = unit / UnitsOfPanel, block = unit % UnitsOfPanel;
+                (int first, int panelBlocks, int last) = conv.ChannelsOf(panel, 1);
+                ConvTileCall256 call = new() { Weights = Panels.WeightsOf(unit), Parameters = conv.ParametersOf(panel, block), UsualStarts = conv.StartsOf(panel, block) };
+                Panels.EndsOf(unit).CopyTo(new Span<long>(call.Ends, FittedQuads.MostInGroup));
+                Units[unit] = new Unit(call, Panels.FirstOf(unit), first + block * ConvTileCode256.Lanes, blocks[unit], block + blocks[unit] == panelBlocks ? last : ConvTileCode256.Lanes);
+            }
+
+            void Pack(int unit, Span<sbyte> to)
+            {
+                const int blockBytes = 4 * ConvTileCode256.Lanes;
+                var panel = new sbyte[conv.PanelWeightBytes];
+                conv.PackPanel(unit / UnitsOfPanel, panel);
+                int bytes = to.Length / quads, block = unit % UnitsOfPanel;
+                for (int quad = 0; quad < quads; quad++)
+                    panel.AsSpan((quad * conv.panelBlocks + block) * blockBytes, bytes).CopyTo(to[(quad * bytes)..]);
+            }
+        }
+
+        public FittedPanels Panels { get; }
+
+        public Unit[] Units { get; }
+
+        public int UnitsOfPanel { get; }
+
+        public void Dispose() => Panels.Dispose();
     }
 }

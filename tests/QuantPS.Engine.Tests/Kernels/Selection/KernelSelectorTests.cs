@@ -38,14 +38,14 @@ public class KernelSelectorTests
     /// <summary>Of dense 3 x 3 convolutions Winograd's transform takes those of stride and dilation 1 whose sums it can hold, and not those of few channels.</summary>
     [Theory]
     [InlineData(16, 16, 1, 1, 0, "winograd-conv-nhwc-4x4-avx2")]
-    [InlineData(16, 16, 2, 1, 0, "generated-conv-nhwc-8x8-avx2")]
-    [InlineData(16, 16, 1, 2, 0, "generated-conv-nhwc-8x8-avx2")]
-    [InlineData(15, 16, 1, 1, 0, "generated-conv-nhwc-8x8-avx2")]
-    [InlineData(16, 15, 1, 1, 0, "generated-conv-nhwc-8x8-avx2")]
+    [InlineData(16, 16, 2, 1, 0, "generated-conv-nhwc-8x16-avx2")]
+    [InlineData(16, 16, 1, 2, 0, "generated-conv-nhwc-8x16-avx2")]
+    [InlineData(15, 16, 1, 1, 0, "generated-conv-nhwc-8x16-avx2")]
+    [InlineData(16, 15, 1, 1, 0, "generated-conv-nhwc-8x16-avx2")]
     [InlineData(16, 115, 1, 1, 127, "winograd-conv-nhwc-4x4-avx2")] // 115 * 9 * 127 * 255 is less than 2^25
-    [InlineData(16, 116, 1, 1, 127, "generated-conv-nhwc-8x8-avx2")]
+    [InlineData(16, 116, 1, 1, 127, "generated-conv-nhwc-8x16-avx2")]
     [InlineData(16, 114, 1, 1, -128, "winograd-conv-nhwc-4x4-avx2")]
-    [InlineData(16, 115, 1, 1, -128, "generated-conv-nhwc-8x8-avx2")]
+    [InlineData(16, 115, 1, 1, -128, "generated-conv-nhwc-8x16-avx2")]
     public void Winograds_transform_takes_what_it_can_hold(int outputs, int channels, int stride, int dilation, int weight, string expected)
     {
         var cpu = new CpuFeatures(false, false, true, true, Avx2Code: true);
