@@ -3,13 +3,16 @@ namespace QuantPS.Engine.Kernels;
 /// <summary>Work that threads share. A struct, so that a call allocates nothing.</summary>
 internal interface IKernelWork
 {
-    /// <summary>Does the jobs [from, to).</summary>
+    /// <summary>Does the jobs [from, to). A thread may be given several such pieces.</summary>
     void Run(int from, int to);
 }
 
 /// <summary>How many threads a kernel may use, and the splitting of its work. Results never depend on it.</summary>
 public static class KernelThreads
 {
+    // What is worth a thread is still shared in so many pieces.
+    private const int PiecesWorthAThread = 4;
+
     private static int count = Environment.ProcessorCount;
 
     /// <summary>Threads of one call; the processors by default.</summary>
@@ -19,19 +22,19 @@ public static class KernelThreads
         set => count = value >= 1 ? value : throw new ArgumentOutOfRangeException(nameof(value), value, "At least one thread.");
     }
 
-    /// <summary>Splits jobs [0, n) into one contiguous part a thread.</summary>
+    /// <summary>Splits jobs [0, n) into a contiguous part for each thread; those that are done early take some of the others'.</summary>
     internal static void Split<TWork>(int jobs, TWork work) where TWork : struct, IKernelWork => Split(jobs, 1, work);
 
     /// <summary>Splits jobs [0, n) likewise, into parts of some size: for kernels so short that a second thread need not pay.</summary>
     /// <param name="jobs">n.</param>
     /// <param name="least">Jobs that are worth a thread.</param>
-    /// <param name="work">Does a part.</param>
-    /// <param name="multiple">Parts begin at multiples of this.</param>
+    /// <param name="work">Does a piece.</param>
+    /// <param name="multiple">Pieces begin at multiples of this.</param>
     internal static void Split<TWork>(int jobs, int least, TWork work, int multiple = 1) where TWork : struct, IKernelWork
     {
         int threads = Math.Min(count, jobs / least);
         if (threads > 1)
-            WorkerPool.Run(threads, jobs, work, multiple);
+            WorkerPool.Run(threads, jobs, work, multiple, Math.Max(1, least / PiecesWorthAThread));
         else if (jobs > 0)
             work.Run(0, jobs);
     }

@@ -1,14 +1,14 @@
 namespace QuantPS.Engine.Kernels;
 
-/// <summary>Threads that wait for slices of a kernel's work: spinning for a moment, because the next layer usually follows at once, then asleep.</summary>
+/// <summary>Threads that wait for a kernel's work, and share it by <see cref="JobRanges"/>: spinning for a moment, because the next layer usually follows at once, then asleep.</summary>
 /// <remarks>The thread pool takes tens of microseconds to get a second thread going, which is longer than many layers run. One call uses the pool at
-/// a time; another one meanwhile, or one from inside a slice, runs on its own thread alone.</remarks>
+/// a time; another one meanwhile, or one from inside a piece of work, runs on its own thread alone.</remarks>
 internal static class WorkerPool
 {
     // About a millisecond of spinning before a worker goes to sleep: waking takes longer than many layers.
     private const int Spins = 5000, Pause = 20;
 
-    // A caller that waits for a slice gives its core away sooner: where cores are scarce, the slice may be waiting for just that.
+    // A caller that waits for a worker gives its core away sooner: where cores are scarce, the worker may be waiting for just that.
     private const int FinishSpins = 250;
 
     // Offers that a worker may miss before its caller makes way for it.
@@ -20,75 +20,48 @@ internal static class WorkerPool
     [ThreadStatic]
     private static bool inside;
 
-    /// <summary>Splits jobs [0, n) into <paramref name="count"/> contiguous parts and runs them, the first on the calling thread. All parts run,
-    /// whatever another one throws; the exception of the first that failed is thrown when all are done.</summary>
-    /// <param name="count">Parts.</param>
+    /// <summary>Runs jobs [0, n) in pieces, on the calling thread and on workers. All pieces are run, whatever another one throws; the exception of one that failed is
+    /// thrown when all are done, the caller's if there are several.</summary>
+    /// <param name="count">Threads.</param>
     /// <param name="jobs">n.</param>
-    /// <param name="work">Does a part.</param>
-    /// <param name="multiple">Parts begin at multiples of this.</param>
-    public static void Run<TWork>(int count, int jobs, TWork work, int multiple = 1) where TWork : struct, IKernelWork
+    /// <param name="work">Does a piece.</param>
+    /// <param name="multiple">Pieces begin at multiples of this.</param>
+    /// <param name="least">Jobs that are not worth being shared further.</param>
+    public static void Run<TWork>(int count, int jobs, TWork work, int multiple = 1, int least = 1) where TWork : struct, IKernelWork
     {
         if (inside || !Gate.TryEnter())
         {
-            Parts<TWork> own = new(work, jobs, count, multiple);
-            Exception? failure = null;
-            for (int i = 0; i < count; i++)
-                failure = own.Try(i) is { } mine ? failure ?? mine : failure;
-            Rethrow(failure);
+            work.Run(0, jobs);
             return;
         }
         Carrier<TWork> carrier = Carrier<TWork>.Instance;
         try
         {
             inside = true;
-            carrier.Parts = new(work, jobs, count, multiple);
+            carrier.Set(work, count, jobs, multiple, least);
             while (Workers.Count < count - 1)
                 Workers.Add(new Worker());
             for (int i = 1; i < count; i++)
                 Workers[i - 1].Start(carrier, i);
             Exception? error = carrier.Try(0);
-            // Also after an exception: the parts use memory of this call.
+            // Also after an exception: the pieces use memory of this call.
             for (int i = 1; i < count; i++)
                 error = Workers[i - 1].Finish() is { } other ? error ?? other : error;
-            Rethrow(error);
+            if (error is not null)
+                System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(error);
         }
         finally
         {
-            carrier.Parts = default;
+            carrier.Clear();
             inside = false;
             Gate.Exit();
         }
     }
 
-    private static void Rethrow(Exception? error)
-    {
-        if (error is not null)
-            System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(error);
-    }
-
-    private readonly struct Parts<TWork>(TWork work, int jobs, int count, int multiple) where TWork : struct, IKernelWork
-    {
-        public Exception? Try(int part)
-        {
-            try
-            {
-                int from = Start(part), to = Start(part + 1);
-                if (from < to)
-                    work.Run(from, to);
-                return null;
-            }
-            catch (Exception e)
-            {
-                return e;
-            }
-        }
-
-        private int Start(int part) => part == count ? jobs : (int)((long)jobs * part / count / multiple * multiple);
-    }
-
     private abstract class Carrier
     {
-        public abstract Exception? Try(int part);
+        /// <summary>Does pieces until there are none, a range's first. Returns the first exception.</summary>
+        public abstract Exception? Try(int range);
     }
 
     /// <summary>Takes work to other threads; one for each kind of work is enough, because one call uses the pool at a time.</summary>
@@ -96,19 +69,43 @@ internal static class WorkerPool
     {
         public static readonly Carrier<TWork> Instance = new();
 
-        public Parts<TWork> Parts;
+        private readonly JobRanges ranges = new();
+        private TWork work;
 
-        public override Exception? Try(int part) => Parts.Try(part);
+        public void Set(TWork newWork, int count, int jobs, int multiple, int least)
+        {
+            work = newWork;
+            ranges.Set(count, jobs, multiple, least);
+        }
+
+        public void Clear() => work = default;
+
+        public override Exception? Try(int range)
+        {
+            Exception? error = null;
+            while (ranges.Take(range, out int from, out int to))
+            {
+                try
+                {
+                    work.Run(from, to);
+                }
+                catch (Exception e)
+                {
+                    error ??= e;
+                }
+            }
+            return error;
+        }
     }
 
     private sealed class Worker
     {
-        // Nothing to do; a part is offered; it is being run; it is done.
+        // Nothing to do; a range is offered; it is being run; it is done.
         private const int Idle = 0, Offered = 1, Running = 2, Done = 3;
 
         private readonly ManualResetEventSlim wake = new(false, spinCount: 1);
         private Carrier? work;
-        private int part;
+        private int range;
         private Exception? error;
         private volatile int state;
         private volatile bool asleep;
@@ -116,9 +113,9 @@ internal static class WorkerPool
 
         public Worker() => new Thread(Loop) { IsBackground = true, Name = "QuantPS kernel" }.Start();
 
-        public void Start(Carrier newWork, int newPart)
+        public void Start(Carrier newWork, int newRange)
         {
-            (work, part, error, callersCore) = (newWork, newPart, null, ThreadPlacement.Core);
+            (work, range, error, callersCore) = (newWork, newRange, null, ThreadPlacement.Core);
             bool sleeps = asleep;
             state = Offered;
             wake.Set();
@@ -127,8 +124,7 @@ internal static class WorkerPool
                 Thread.Yield();
         }
 
-        /// <summary>Waits for the part. Takes it back and does it on this thread if the worker has not begun: the system may not give it a core for
-        /// milliseconds.</summary>
+        /// <summary>Waits for the worker, when all pieces are taken. Takes the offer back if it has not begun: the system may not give it a core for milliseconds.</summary>
         public Exception? Finish()
         {
             if (Interlocked.CompareExchange(ref state, Idle, Offered) == Offered)
@@ -136,10 +132,10 @@ internal static class WorkerPool
                 // Perhaps it waits for this core: let it in, so that it can leave for another one.
                 if (++missed > MostMissed)
                     Thread.Yield();
-                return work!.Try(part);
+                return null;
             }
             missed = 0;
-            // Parts are of equal length: the wait is short, unless the system took the worker's core away.
+            // Its last piece is a small one: the wait is short, unless the system took the worker's core away.
             for (int i = 0; state != Done; i++)
             {
                 if (i < FinishSpins)
@@ -167,7 +163,7 @@ internal static class WorkerPool
                     ThreadPlacement.Leave(core);
                 if (Interlocked.CompareExchange(ref state, Running, Offered) != Offered)
                     continue;
-                error = work!.Try(part);
+                error = work!.Try(range);
                 state = Done;
             }
         }

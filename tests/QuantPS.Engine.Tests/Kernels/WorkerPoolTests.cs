@@ -74,6 +74,23 @@ public class WorkerPoolTests
         }
     }
 
+    /// <summary>A thread that is held up keeps only the piece that it has.</summary>
+    [Fact]
+    public void Others_do_what_a_slow_thread_leaves()
+    {
+        var threads = new int[64];
+        int done = 0;
+        WorkerPool.Run(2, 64, new Slices(i =>
+        {
+            threads[i] = Environment.CurrentManagedThreadId;
+            // It takes half of its 32 jobs; all others are done before its first one is.
+            if (i == 0)
+                SpinWait.SpinUntil(() => Volatile.Read(ref done) >= 48, TimeSpan.FromSeconds(30));
+            Interlocked.Increment(ref done);
+        }));
+        Assert.InRange(threads.Count(t => t == threads[0]), 1, 16);
+    }
+
     private static void Run(int count, Action<int> slice) => WorkerPool.Run(count, count, new Slices(slice));
 
     private readonly struct Slices(Action<int> slice) : IKernelWork
