@@ -189,7 +189,8 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
         for (int tile = first; tile < end; tile++)
         {
             int* starts = excess.StartsOf(tile);
-            new ReadOnlySpan<int>(usual, numbers).CopyTo(new Span<int>(starts, numbers));
+            for (int i = 0; i < numbers; i += ConvTileCode256.Lanes)
+                Vector256.Load(usual + i).Store(starts + i);
             foreach (ExcessInputs.Term term in excess.TermsOf(tile))
             {
                 var weights = (int*)narrow.Panels.WeightsOf(unit, term.Run * RunQuads + term.Place / 4);
