@@ -53,7 +53,7 @@ internal unsafe struct ConvTileCall256
 /// VPMADDUBSW with 32 weight bytes (16-bit lanes 2 c and 2 c + 1: two products each), VPMADDWD with ones to add the two lanes of a channel in 32 bits, VPADDD. In a group of two
 /// to four quads their 16-bit lanes are added before VPMADDWD; <see cref="FittedQuads"/> makes sure that nothing saturates. One block has up to 8 pixels at once, and an instruction
 /// less for each quad if two blocks share the broadcast: those have 4 at once, and go through the weights again for the rest. One block at a time is for weights of which
-/// two blocks agree on much smaller groups. Scalar equivalent of a lane: sum over k of x[k] * w[k], plus the start value, in which
+/// two agree on much smaller groups only. Scalar equivalent of a lane: sum over k of x[k] * w[k], plus the start value, in which
 /// bias and zero points are folded. There is no remainder in k: packed weights are zero behind the end of a run.
 /// </remarks>
 internal static unsafe class ConvTileCode256
@@ -72,6 +72,14 @@ internal static unsafe class ConvTileCode256
     /// <summary>The code for a spec, to be run with a <see cref="ConvTileCall256"/>.</summary>
     public static MachineCode For(ConvTileSpec256 spec) => MachineCode.For(spec, static (c, s) => new Generator(c, s).Emit());
 
+    /// <summary>Instructions that a tile of <see cref="MostPixels"/> takes for a group of so many quads: what bounds the loop.</summary>
+    public static int InstructionsOfGroup(int blocks, int quads)
+    {
+        int parts = MostPixels * blocks / Accumulators, inRegisters = Math.Min(quads * blocks, Registers - FirstWeight(blocks));
+        // Places, weights, the loop; of each pixel broadcasts, products and their sums, two widening ones a block.
+        return parts * (quads + inRegisters + 3) + MostPixels * (quads + 2 * quads * blocks + blocks);
+    }
+
     /// <summary>Bytes of the parameters of a block: per-channel arrays of 32 bytes, then the constants.</summary>
     public static int ParameterBytes(FormShape form) => ConstantsAt(form) + RequantizationCode.ConstantBytes;
 
@@ -89,15 +97,17 @@ internal static unsafe class ConvTileCode256
             new ReadOnlySpan<int>(parameters, Lanes).CopyTo(new Span<int>(to + p * Lanes, Lanes));
     }
 
+    // Behind the accumulators: the ones, a group's sums of each block, a quad's inputs and products of the first block, and weights. A single block has one sum only,
+    // the inputs become the products, and the weights of a group are all in registers.
+    private const int Ones = Accumulators, Sum = Ones + 1;
+
+    private static int FirstWeight(int blocks) => Sum + 2 * blocks;
+
     private static int ConstantsAt(FormShape form) => RequantizationCode.PerChannelArrays(form) * VectorBytes;
 
     private sealed class Generator(Assembler c, ConvTileSpec256 spec)
     {
-        // Behind the accumulators: the ones, a group's sums of each block, a quad's inputs and products of the first block, and weights. A single block has one sum only,
-        // the inputs become the products, and the weights of a group are all in registers.
-        private const int Ones = Accumulators, Sum = Ones + 1;
-
-        private readonly int blocks = spec.Blocks, inputs = Sum + spec.Blocks, products = Sum + 2 * spec.Blocks - 1, weight = Sum + 2 * spec.Blocks;
+        private readonly int blocks = spec.Blocks, inputs = Sum + spec.Blocks, products = Sum + 2 * spec.Blocks - 1, weight = FirstWeight(spec.Blocks);
         private readonly VectorAssembler v = new(c, VectorBytes);
         private readonly AssemblerRegister64 call = FunctionFrame.Argument, input = r8, output = TileEnd256.Output, parameters = TileEnd256.Parameters, weights = rcx, offsets = r9, starts = rax, next = rdx;
         private readonly TileEnd256 tileEnd = new(c, spec.Form, spec.Sum, spec.Channels, spec.OutputPixelStep, ConstantsAt(spec.Form), (int)Marshal.OffsetOf<ConvTileCall256>(nameof(ConvTileCall256.Sum)),

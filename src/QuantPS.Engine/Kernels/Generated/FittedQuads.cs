@@ -34,6 +34,7 @@ internal sealed class FittedQuads
         ArgumentOutOfRangeException.ThrowIfGreaterThan(mostInput, byte.MaxValue);
         int most = short.MaxValue / mostInput;
         List<Fitted> quads = [];
+        Blocks = blocks;
         quadBytes = blocks * BlockBytes;
         Span<sbyte> part = stackalloc sbyte[quadBytes], rest = stackalloc sbyte[quadBytes];
         for (int quad = 0; quad < weights.Length / quadBytes; quad++)
@@ -68,6 +69,12 @@ internal sealed class FittedQuads
         // Stable, largest groups first: the order in which the code takes them.
         groups = [.. groups.OrderByDescending(g => g.Length)];
     }
+
+    /// <summary>One or two.</summary>
+    public int Blocks { get; }
+
+    /// <summary>Instructions that a tile of them takes.</summary>
+    public int Instructions => groups.Sum(g => ConvTileCode256.InstructionsOfGroup(Blocks, g.Length));
 
     /// <summary>All quads, those of a group side by side.</summary>
     public IEnumerable<int> Order => groups.SelectMany(g => g).Select(q => q.Quad);

@@ -5,8 +5,8 @@ namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>Tiled convolution with AVX2, see <see cref="ConvTileCode256"/>.</summary>
 /// <remarks>Its weights are fitted for inputs up to 127 (<see cref="ExcessInputs"/>), or for all. Which of them a chunk of bands takes is seen from its inputs; those for all are
-/// made when first wanted, and both are kept. Signed inputs, whose bytes with the sign turned lie around 128, take these always. A panel has two blocks of 8 channels; weights
-/// for all inputs are fitted block by block, because two would hardly agree on groups.</remarks>
+/// made when first wanted, and both are kept. Signed inputs, whose bytes with the sign turned lie around 128, take these always. A panel has two blocks of 8 channels. Weights
+/// for all inputs, of which two blocks may hardly agree on groups, are fitted both together and one by one, and taken as they cost fewer instructions.</remarks>
 internal sealed unsafe class GeneratedConv256 : TiledConv
 {
     // Of 32 KiB of first-level cache. Either the weights of the panels of a line stay there, beside the input of a band;
@@ -18,7 +18,6 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     // Of the second-level cache: input and output of a chunk.
     private const int ChunkBytes = 64 * 1024;
 
-    // Those of panels, and those of blocks.
     private readonly Fitted? narrow;
     private readonly Lazy<Fitted> all;
 
@@ -43,9 +42,9 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
                 ConvTileCode256.WriteStarts(parameters, StartsOf(panel, block));
             }
         }
-        all = new(() => new Fitted(this, byte.MaxValue, 1));
+        all = new(() => new Fitted(this, byte.MaxValue, apart: true));
         if (problem.InputFlip == 0)
-            narrow = new Fitted(this, ExcessInputs.MostInput, panelBlocks);
+            narrow = new Fitted(this, ExcessInputs.MostInput, apart: false);
         else
             _ = all.Value;
     }
@@ -173,7 +172,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
         startsMemory.Dispose();
     }
 
-    private static int PanelBlocksFor(ConvProblem problem) => problem.InputFlip == 0 && problem.OutputChannels / problem.Geometry.Groups > ConvTileCode256.Lanes ? ConvTileCode256.MostBlocks : 1;
+    private static int PanelBlocksFor(ConvProblem problem) => problem.OutputChannels / problem.Geometry.Groups > ConvTileCode256.Lanes ? ConvTileCode256.MostBlocks : 1;
 
     private byte* ParametersOf(int panel, int block) => parameterMemory.Address + (long)(panel * panelBlocks + block) * parameterStride;
 
@@ -221,7 +220,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     /// <param name="Call">What does not depend on images.</param>
     /// <param name="FirstQuad">The place of its first quad among all.</param>
     /// <param name="First">Its first output channel.</param>
-    /// <param name="Blocks">Its blocks; 0 where a group's last panel has fewer blocks than others.</param>
+    /// <param name="Blocks">Its blocks; 0 where there is none, because the panel's are together, or a group's last panel has fewer than others.</param>
     /// <param name="Last">Channels of the last one.</param>
     private readonly record struct Unit(ConvTileCall256 Call, int FirstQuad, int First, int Blocks, int Last);
 
@@ -230,32 +229,53 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     {
         /// <param name="conv">Whose weights.</param>
         /// <param name="mostInput">The largest input.</param>
-        /// <param name="unitBlocks">Blocks of a unit at most: those of a panel, or one.</param>
-        public Fitted(GeneratedConv256 conv, int mostInput, int unitBlocks)
+        /// <param name="apart">Blocks may be apart.</param>
+        public Fitted(GeneratedConv256 conv, int mostInput, bool apart)
         {
-            UnitsOfPanel = conv.panelBlocks / unitBlocks;
-            int quads = conv.RunQuads * conv.RunStarts.Length;
-            int[] blocks = [.. Enumerable.Range(0, conv.Panels * UnitsOfPanel).Select(u => Math.Clamp(conv.ChannelsOf(u / UnitsOfPanel, 1).Blocks - u % UnitsOfPanel, 0, unitBlocks))];
-            // Blocks that do not exist have weights of zero.
-            Panels = new FittedPanels(mostInput, [.. blocks.Select(b => Math.Max(b, 1))], quads, Pack);
-            Units = new Unit[blocks.Length];
+            UnitsOfPanel = apart ? conv.panelBlocks : 1;
+            var fitted = new FittedQuads?[conv.Panels * UnitsOfPanel];
+            KernelThreads.Split(conv.Panels, (from, to) =>
+            {
+                var weights = new sbyte[conv.PanelWeightBytes];
+                for (int panel = from; panel < to; panel++)
+                {
+                    Array.Clear(weights);
+                    conv.PackPanel(panel, weights);
+                    Fit(panel, weights);
+                }
+            });
+            Panels = new FittedPanels(fitted);
+            Units = new Unit[fitted.Length];
             for (int unit = 0; unit < Units.Length; unit++)
             {
-                int panel = unit / UnitsOfPanel, block = unit % UnitsOfPanel;
+                int panel = unit / UnitsOfPanel, block = unit % UnitsOfPanel, blocks = fitted[unit]?.Blocks ?? 0;
                 (int first, int panelBlocks, int last) = conv.ChannelsOf(panel, 1);
                 ConvTileCall256 call = new() { Weights = Panels.WeightsOf(unit), Parameters = conv.ParametersOf(panel, block), UsualStarts = conv.StartsOf(panel, block) };
                 Panels.EndsOf(unit).CopyTo(new Span<long>(call.Ends, FittedQuads.MostInGroup));
-                Units[unit] = new Unit(call, Panels.FirstOf(unit), first + block * ConvTileCode256.Lanes, blocks[unit], block + blocks[unit] == panelBlocks ? last : ConvTileCode256.Lanes);
+                Units[unit] = new Unit(call, Panels.FirstOf(unit), first + block * ConvTileCode256.Lanes, blocks, block + blocks == panelBlocks ? last : ConvTileCode256.Lanes);
             }
 
-            void Pack(int unit, Span<sbyte> to)
+            void Fit(int panel, sbyte[] weights)
+            {
+                int blocks = conv.ChannelsOf(panel, 1).Blocks;
+                FittedQuads together = Blocks(weights, 0, blocks);
+                fitted[panel * UnitsOfPanel] = together;
+                if (blocks == 1 || UnitsOfPanel == 1)
+                    return;
+                FittedQuads first = Blocks(weights, 0, 1), second = Blocks(weights, 1, 1);
+                if (first.Instructions + second.Instructions < together.Instructions)
+                    (fitted[panel * UnitsOfPanel], fitted[panel * UnitsOfPanel + 1]) = (first, second);
+            }
+
+            // So many blocks of a panel, from one on.
+            FittedQuads Blocks(sbyte[] weights, int block, int count)
             {
                 const int blockBytes = 4 * ConvTileCode256.Lanes;
-                var panel = new sbyte[conv.PanelWeightBytes];
-                conv.PackPanel(unit / UnitsOfPanel, panel);
-                int bytes = to.Length / quads, block = unit % UnitsOfPanel;
+                int quads = conv.RunQuads * conv.RunStarts.Length;
+                var some = new sbyte[quads * count * blockBytes];
                 for (int quad = 0; quad < quads; quad++)
-                    panel.AsSpan((quad * conv.panelBlocks + block) * blockBytes, bytes).CopyTo(to[(quad * bytes)..]);
+                    weights.AsSpan((quad * conv.panelBlocks + block) * blockBytes, count * blockBytes).CopyTo(some.AsSpan(quad * count * blockBytes));
+                return new FittedQuads(some, count, mostInput);
             }
         }
 
