@@ -13,9 +13,6 @@ internal sealed unsafe class ExcessInputs
     /// <summary>The largest input that code sees.</summary>
     public const int MostInput = sbyte.MaxValue;
 
-    // Where more than one in so many is above, weights that are fitted for all inputs cost less than the terms do.
-    private const int Rare = 256;
-
     private const int TileStarts = ConvTileCode256.MostBlocks * ConvTileCode256.MostPixels * ConvTileCode256.Lanes;
 
     [ThreadStatic]
@@ -28,6 +25,9 @@ internal sealed unsafe class ExcessInputs
     private (int Tile, int WithTerms)[] bands = new (int, int)[64];
     private int count, termCount, tileCount, bandCount, allTiles;
 
+    // Of each run, the first that the last tile's windows saw, or the one behind them.
+    private int[] firsts = new int[16];
+
     // Pinned, because code reads them: of each tile a pointer to its starts, if it has its own; and these.
     private long[] table = Pinned<long>(64);
     private int[] starts = Pinned<int>(64);
@@ -38,12 +38,12 @@ internal sealed unsafe class ExcessInputs
     /// <summary>Whether any input is above.</summary>
     public bool Any => count > 0;
 
-    /// <summary>Finds the inputs above 127 among those from an address on. False if they are too many.</summary>
+    /// <summary>Finds the inputs above 127 among those from an address on. False if they are more than one in so many.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public bool Find(byte* from, int bytes)
+    public bool Find(byte* from, int bytes, int rare)
     {
         count = termCount = tileCount = bandCount = allTiles = 0;
-        int most = bytes / Rare, at = 0;
+        int most = bytes / rare, at = 0;
         // Four vectors at a time, because hardly any has one.
         for (; Avx2.IsSupported && at <= bytes - 128; at += 128)
         {
@@ -89,15 +89,21 @@ internal sealed unsafe class ExcessInputs
     public void AddTile(int start, int[] pixels, int[] runs, int runBytes)
     {
         int before = termCount;
+        if (firsts.Length < runs.Length)
+            firsts = new int[runs.Length];
         for (int run = 0; run < runs.Length; run++)
         {
-            int from = start + runs[run], first = FirstFrom(from);
+            // Windows mostly follow each other: the search goes on from where the last tile's began.
+            int from = start + runs[run], first = FirstFrom(from, firsts[run]);
+            firsts[run] = first;
             if (first == count || places[first] >= from + pixels[^1] + runBytes)
                 continue;
             for (int p = 0; p < pixels.Length; p++)
             {
                 int window = from + pixels[p];
-                for (int i = FirstFrom(window); i < count && places[i] < window + runBytes; i++)
+                while (first < count && places[first] < window)
+                    first++;
+                for (int i = first; i < count && places[i] < window + runBytes; i++)
                 {
                     if (termCount == terms.Length)
                         Array.Resize(ref terms, 2 * termCount);
@@ -120,23 +126,34 @@ internal sealed unsafe class ExcessInputs
         bands[bandCount] = (allTiles, tileCount);
         if (table.Length < allTiles)
             table = Pinned<long>(2 * allTiles);
-        if (starts.Length < tileCount * TileStarts)
-            starts = Pinned<int>(2 * tileCount * TileStarts);
         Array.Clear(table, 0, allTiles);
-        for (int i = 0; i < tileCount; i++)
-            table[tiles[i].Place] = (long)StartsOf(i);
+        int most = 0;
+        for (int band = 0; band < bandCount; band++)
+            most = Math.Max(most, bands[band + 1].WithTerms - bands[band].WithTerms);
+        if (starts.Length < most * TileStarts)
+            starts = Pinned<int>(2 * most * TileStarts);
+        for (int band = 0; band < bandCount; band++)
+        {
+            (int first, int end) = TilesWithTerms(band);
+            for (int i = first; i < end; i++)
+                table[tiles[i].Place] = (long)StartsOf(i - first);
+        }
     }
 
     /// <summary>Numbers of the tiles of a band that have terms.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public (int First, int End) TilesWithTerms(int band) => (bands[band].WithTerms, bands[band + 1].WithTerms);
 
     /// <summary>Pointers to the starts of a band's tiles; null for those without terms.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int** TableOf(int band) => (int**)Unsafe.AsPointer(ref table[bands[band].Tile]);
 
-    /// <summary>Memory for the starts of a tile that has terms: [block][pixel][8 channels].</summary>
-    public int* StartsOf(int tile) => (int*)Unsafe.AsPointer(ref starts[tile * TileStarts]);
+    /// <summary>Memory for the starts of a band's n-th tile that has terms: [block][pixel][8 channels]. Bands share it, which so stays in the first-level cache.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int* StartsOf(int n) => (int*)Unsafe.AsPointer(ref starts[n * TileStarts]);
 
     /// <summary>The terms of a tile that has some.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ReadOnlySpan<Term> TermsOf(int tile) => terms.AsSpan(tiles[tile].First, tiles[tile].Count);
 
     private static T[] Pinned<T>(int length) => GC.AllocateUninitializedArray<T>(length, pinned: true);
@@ -156,12 +173,19 @@ internal sealed unsafe class ExcessInputs
         }
     }
 
-    /// <summary>The first that lies at a place or behind it.</summary>
+    /// <summary>The first that lies at a place or behind it, looked for from one on.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private int FirstFrom(int place)
+    private int FirstFrom(int place, int near)
     {
-        int i = places.AsSpan(0, count).BinarySearch(place);
-        return i < 0 ? ~i : i;
+        int i = Math.Min(near, count);
+        if (i > 0 && places[i - 1] >= place)
+        {
+            i = places.AsSpan(0, i).BinarySearch(place);
+            return i < 0 ? ~i : i;
+        }
+        while (i < count && places[i] < place)
+            i++;
+        return i;
     }
 
     /// <summary>What one input has above 127, as one pixel of a tile sees it.</summary>

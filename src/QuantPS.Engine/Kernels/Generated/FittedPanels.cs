@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>The weights of a convolution as <see cref="FittedQuads"/>, in units that code is run for: one or two blocks of 8 output channels each.</summary>
@@ -38,6 +40,7 @@ internal sealed unsafe class FittedPanels : IDisposable
     public long Bytes => memory.Bytes;
 
     /// <summary>A unit's weights.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public sbyte* WeightsOf(int unit) => (sbyte*)memory.Address + units[unit].Place;
 
     /// <summary>The place among all quads of a unit's first one.</summary>
@@ -59,6 +62,7 @@ internal sealed unsafe class FittedPanels : IDisposable
     }
 
     /// <summary>The weights of a quad that was not taken apart: 32 bytes a block.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public sbyte* WeightsOf(int unit, int quad) => WeightsOf(unit) + units[unit].Places[quad] * units[unit].QuadBytes;
 
     public void Dispose() => memory.Dispose();

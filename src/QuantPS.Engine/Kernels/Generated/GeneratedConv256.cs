@@ -5,8 +5,9 @@ namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>Tiled convolution with AVX2, see <see cref="ConvTileCode256"/>.</summary>
 /// <remarks>Its weights are fitted for inputs up to 127 (<see cref="ExcessInputs"/>), or for all. Which of them a chunk of bands takes is seen from its inputs; those for all are
-/// made when first wanted, and both are kept. Signed inputs, whose bytes with the sign turned lie around 128, take these always. A panel has two blocks of 8 channels. Weights
-/// for all inputs, of which two blocks may hardly agree on groups, are fitted both together and one by one, and taken as they cost fewer instructions.</remarks>
+/// made when first wanted, and both are kept. How many inputs above 127 are few then depends on how much more these cost. Signed inputs, whose bytes with the sign turned lie
+/// around 128, take these always. A panel has two blocks of 8 channels. Weights for all inputs, of which two blocks may hardly agree on groups, are fitted both together and one
+/// by one, and taken as they cost fewer instructions.</remarks>
 internal sealed unsafe class GeneratedConv256 : TiledConv
 {
     // Of 32 KiB of first-level cache. Either the weights of the panels of a line stay there, beside the input of a band;
@@ -17,6 +18,15 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
 
     // Of the second-level cache: input and output of a chunk.
     private const int ChunkBytes = 64 * 1024;
+
+    // Inputs above 127 are few if they are one in so many; with fewer panels than these, of which each takes as much again, one in more.
+    private const int UsuallyRare = 256, UsualPanels = 4;
+
+    // In cycles: a term of an input above 127, and for each panel; an input with the narrow weights, for each panel; and limiting it.
+    private const double Term = 120, PanelTerm = 40, PanelInput = 0.53, Limiting = 0.23;
+
+    // What is few, which is known better once there are the weights for all inputs. At 0 these cost so little that nobody looks.
+    private volatile int rare;
 
     private readonly Fitted? narrow;
     private readonly Lazy<Fitted> all;
@@ -42,7 +52,8 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
                 ConvTileCode256.WriteStarts(parameters, StartsOf(panel, block));
             }
         }
-        all = new(() => new Fitted(this, byte.MaxValue, apart: true));
+        all = new(FitAll);
+        rare = UsuallyRare * Math.Max(1, UsualPanels / PanelsPerGroup);
         if (problem.InputFlip == 0)
             narrow = new Fitted(this, ExcessInputs.MostInput, apart: false);
         else
@@ -89,13 +100,13 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     /// <summary>Inputs above 127 are found and limited, if they are few.</summary>
     protected override ExcessInputs? Look(Shape s, ReadOnlySpan<Band> chunk, bool copied, ref byte* image)
     {
-        if (narrow is null)
+        if (narrow is null || rare == 0)
             return null;
         Band last = chunk[^1];
         byte* start = InputOf(s, chunk[0], image, 0);
         var bytes = (int)(InputOf(s, last, image, 0) - start) + (last.Tiles - 1) * last.Tile.InputStep + last.Tile.Offsets[^1] + s.RunOffsets[^1] + (Problem.Geometry.Groups - 1) * Problem.ChannelsPerGroup + RunBytes;
         ExcessInputs excess = ExcessInputs.OfThread;
-        if (!excess.Find(start, bytes))
+        if (!excess.Find(start, bytes, rare))
             return null;
         if (!excess.Any)
             return excess;
@@ -174,6 +185,17 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
 
     private static int PanelBlocksFor(ConvProblem problem) => problem.OutputChannels / problem.Geometry.Groups > ConvTileCode256.Lanes ? ConvTileCode256.MostBlocks : 1;
 
+    private Fitted FitAll()
+    {
+        Fitted made = new(this, byte.MaxValue, apart: true);
+        if (narrow is not null)
+        {
+            double saved = PanelInput * PanelsPerGroup * ((double)made.Instructions / narrow.Instructions - 1) - Limiting;
+            rare = saved > 0 ? (int)Math.Min((Term + PanelTerm * PanelsPerGroup) / saved, int.MaxValue / 2) : 0;
+        }
+        return made;
+    }
+
     private byte* ParametersOf(int panel, int block) => parameterMemory.Address + (long)(panel * panelBlocks + block) * parameterStride;
 
     private int* StartsOf(int panel, int block) => (int*)startsMemory.Address + (long)(panel * panelBlocks + block) * BlockStarts;
@@ -187,7 +209,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
         (int first, int end) = excess.TilesWithTerms(band);
         for (int tile = first; tile < end; tile++)
         {
-            int* starts = excess.StartsOf(tile);
+            int* starts = excess.StartsOf(tile - first);
             for (int i = 0; i < numbers; i += ConvTileCode256.Lanes)
                 Vector256.Load(usual + i).Store(starts + i);
             foreach (ExcessInputs.Term term in excess.TermsOf(tile))
@@ -244,6 +266,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
                     Fit(panel, weights);
                 }
             });
+            Instructions = fitted.Sum(f => (long)(f?.Instructions ?? 0));
             Panels = new FittedPanels(fitted);
             Units = new Unit[fitted.Length];
             for (int unit = 0; unit < Units.Length; unit++)
@@ -282,6 +305,9 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
         public FittedPanels Panels { get; }
 
         public Unit[] Units { get; }
+
+        /// <summary>Of a tile, with all units.</summary>
+        public long Instructions { get; }
 
         public int UnitsOfPanel { get; }
 

@@ -18,7 +18,7 @@ public class ExcessInputsTests
         ExcessInputs excess = ExcessInputs.OfThread;
         fixed (byte* from = inputs, to = limited)
         {
-            Assert.True(excess.Find(from, length));
+            Assert.True(excess.Find(from, length, 256));
             ExcessInputs.Limit(from, to, length);
         }
         Assert.Equal(above > 0, excess.Any);
@@ -40,7 +40,7 @@ public class ExcessInputsTests
             int band = tile / 10;
             int* starts = excess.TableOf(band)[tile % 10];
             (int first, int end) = excess.TilesWithTerms(band);
-            int[] withTerms = [.. Enumerable.Range(first, end - first).Where(t => excess.StartsOf(t) == starts)];
+            int[] withTerms = [.. Enumerable.Range(first, end - first).Where(t => excess.StartsOf(t - first) == starts)];
             Assert.Equal(starts is null ? 0 : 1, withTerms.Length);
             int[,,] seen = new int[2, 2, runBytes];
             if (starts is not null)
@@ -63,9 +63,9 @@ public class ExcessInputsTests
         inputs[0] = inputs[300] = inputs[700] = inputs[1000] = 200;
         fixed (byte* from = inputs)
         {
-            Assert.True(ExcessInputs.OfThread.Find(from, inputs.Length));
+            Assert.True(ExcessInputs.OfThread.Find(from, inputs.Length, 256));
             inputs[1023] = 128;
-            Assert.False(ExcessInputs.OfThread.Find(from, inputs.Length));
+            Assert.False(ExcessInputs.OfThread.Find(from, inputs.Length, 256));
         }
     }
 }
