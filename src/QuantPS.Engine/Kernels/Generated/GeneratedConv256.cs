@@ -100,13 +100,15 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     /// <summary>Inputs above 127 are found and limited, if they are few.</summary>
     protected override ExcessInputs? Look(Shape s, ReadOnlySpan<Band> chunk, bool copied, ref byte* image)
     {
-        if (narrow is null || rare == 0)
+        // Another thread may make the weights for all inputs meanwhile, and change it.
+        int few = rare;
+        if (narrow is null || few == 0)
             return null;
         Band last = chunk[^1];
         byte* start = InputOf(s, chunk[0], image, 0);
         var bytes = (int)(InputOf(s, last, image, 0) - start) + (last.Tiles - 1) * last.Tile.InputStep + last.Tile.Offsets[^1] + s.RunOffsets[^1] + (Problem.Geometry.Groups - 1) * Problem.ChannelsPerGroup + RunBytes;
         ExcessInputs excess = ExcessInputs.OfThread;
-        if (!excess.Find(start, bytes, rare))
+        if (!excess.Find(start, bytes, few))
             return null;
         if (!excess.Any)
             return excess;
