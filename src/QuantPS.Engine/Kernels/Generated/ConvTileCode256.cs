@@ -51,10 +51,9 @@ internal unsafe struct ConvTileCall256
 /// <remarks>
 /// Accumulator: lane c = output channel c of a block of a pixel, in ymm number pixel * blocks + block. A quad: one broadcast of four input bytes a pixel, and for each block
 /// VPMADDUBSW with 32 weight bytes (16-bit lanes 2 c and 2 c + 1: two products each), VPMADDWD with ones to add the two lanes of a channel in 32 bits, VPADDD. In a group of two
-/// to four quads their 16-bit lanes are added before VPMADDWD; <see cref="FittedQuads"/> makes sure that nothing saturates. One block has up to 8 pixels at once, and an instruction
-/// less for each quad if two blocks share the broadcast: those have 4 at once, and go through the weights again for the rest. One block at a time is for weights of which
-/// two agree on much smaller groups only. Scalar equivalent of a lane: sum over k of x[k] * w[k], plus the start value, in which
-/// bias and zero points are folded. There is no remainder in k: packed weights are zero behind the end of a run.
+/// to four quads their 16-bit lanes are added before VPMADDWD; <see cref="FittedQuads"/> makes sure that nothing saturates. One block has 8 pixels at once; two have 4, go through
+/// the weights again for the rest, and share the broadcasts. One block at a time is for weights of which two agree on much smaller groups only. Scalar equivalent of a lane: sum
+/// over k of x[k] * w[k], plus the start value, in which bias and zero points are folded. There is no remainder in k: packed weights are zero behind the end of a run.
 /// </remarks>
 internal static unsafe class ConvTileCode256
 {
@@ -133,7 +132,7 @@ internal static unsafe class ConvTileCode256
             c.test(starts, starts);
             c.cmovz(starts, Field(nameof(ConvTileCall256.UsualStarts)));
             int atOnce = Accumulators / blocks;
-            // As equal as can be: 5 pixels are 3 and 2.
+            // As equal as can be: 5 pixels are 2 and 3.
             int parts = (pixels.Length + atOnce - 1) / atOnce;
             if (parts > 1)
                 c.mov(Field(nameof(ConvTileCall256.TileStarts)), starts);

@@ -7,8 +7,9 @@ namespace QuantPS.Engine.Kernels.Generated;
 /// A quad is four neighbouring inputs, unsigned bytes, with the signed weights of each channel. VPMADDUBSW adds the products of its first and of its last two inputs in a lane
 /// of 16 bits each; with positive weights of at most 128 in sum and negative ones of at least -128 a lane stays within 255 * 128 = 32640. Where two weights do not keep to
 /// that, the quad is taken apart into two with the same inputs, each with half of them. Two to four quads that keep to it together are a group: their lanes are added in 16 bits, so
-/// that one widening to 32 bits does for all. Two blocks have the same groups, so that code can go through both with one broadcast of each quad's inputs. All of it is exact, whatever the inputs are. Inputs that are known to be 127 at most leave room for twice the weights: then no quad is
-/// taken apart (two weights are 256 at most), and more of them are in large groups.
+/// that one widening to 32 bits does for all. Two blocks have the same groups, so that code goes through both with one broadcast of each quad's inputs. All of it is exact, whatever
+/// the inputs are. Inputs that are known to be 127 at most leave room for twice the weights: then no quad is taken apart (two weights are 256 at most), and more of them are in
+/// large groups.
 /// </remarks>
 internal sealed class FittedQuads
 {

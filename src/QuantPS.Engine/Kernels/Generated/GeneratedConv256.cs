@@ -89,7 +89,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
 
     private bool LineStays => WeightBytes / Panels * LinePanels <= StayingBytes;
 
-    private long WeightBytes => (narrow ?? all.Value).Panels.Bytes;
+    private long WeightBytes => (narrow ?? all.Value).Weights.Bytes;
 
     /// <summary>The kernel, or null for what it is not made for: other than two dimensions, asymmetric weights, groups of fewer than four channels.</summary>
     public static TiledConv? TryCreate(ConvProblem problem) => Takes(problem) ? new GeneratedConv256(problem) : null;
@@ -216,7 +216,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
                 Vector256.Load(usual + i).Store(starts + i);
             foreach (ExcessInputs.Term term in excess.TermsOf(tile))
             {
-                var weights = (int*)narrow.Panels.WeightsOf(unit, term.Run * RunQuads + term.Place / 4);
+                var weights = (int*)narrow.Weights.WeightsOf(unit, term.Run * RunQuads + term.Place / 4);
                 for (int b = 0; b < blocks; b++)
                 {
                     // Lane c: the four weights of channel c, of which the one that counts goes to the upper end and comes back with its sign.
@@ -232,8 +232,8 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     /// <summary>Where in the window each quad is read, for images of one size; of the weights for all inputs when first wanted.</summary>
     private sealed class QuadOffsets(GeneratedConv256 conv, Shape s)
     {
-        private readonly PackedMemory? narrow = conv.narrow?.Panels.Offsets(s.RunOffsets, conv.RunQuads);
-        private readonly Lazy<PackedMemory> all = new(() => conv.all.Value.Panels.Offsets(s.RunOffsets, conv.RunQuads));
+        private readonly PackedMemory? narrow = conv.narrow?.Weights.Offsets(s.RunOffsets, conv.RunQuads);
+        private readonly Lazy<PackedMemory> all = new(() => conv.all.Value.Weights.Offsets(s.RunOffsets, conv.RunQuads));
 
         public int* Narrow => (int*)narrow!.Address;
 
@@ -269,15 +269,15 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
                 }
             });
             Instructions = fitted.Sum(f => (long)(f?.Instructions ?? 0));
-            Panels = new FittedPanels(fitted);
+            Weights = new FittedWeights(fitted);
             Units = new Unit[fitted.Length];
             for (int unit = 0; unit < Units.Length; unit++)
             {
                 int panel = unit / UnitsOfPanel, block = unit % UnitsOfPanel, blocks = fitted[unit]?.Blocks ?? 0;
                 (int first, int panelBlocks, int last) = conv.ChannelsOf(panel, 1);
-                ConvTileCall256 call = new() { Weights = Panels.WeightsOf(unit), Parameters = conv.ParametersOf(panel, block), UsualStarts = conv.StartsOf(panel, block) };
-                Panels.EndsOf(unit).CopyTo(new Span<long>(call.Ends, FittedQuads.MostInGroup));
-                Units[unit] = new Unit(call, Panels.FirstOf(unit), first + block * ConvTileCode256.Lanes, blocks, block + blocks == panelBlocks ? last : ConvTileCode256.Lanes);
+                ConvTileCall256 call = new() { Weights = Weights.WeightsOf(unit), Parameters = conv.ParametersOf(panel, block), UsualStarts = conv.StartsOf(panel, block) };
+                Weights.EndsOf(unit).CopyTo(new Span<long>(call.Ends, FittedQuads.MostInGroup));
+                Units[unit] = new Unit(call, Weights.FirstOf(unit), first + block * ConvTileCode256.Lanes, blocks, block + blocks == panelBlocks ? last : ConvTileCode256.Lanes);
             }
 
             void Fit(int panel, sbyte[] weights)
@@ -304,7 +304,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
             }
         }
 
-        public FittedPanels Panels { get; }
+        public FittedWeights Weights { get; }
 
         public Unit[] Units { get; }
 
@@ -313,6 +313,6 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
 
         public int UnitsOfPanel { get; }
 
-        public void Dispose() => Panels.Dispose();
+        public void Dispose() => Weights.Dispose();
     }
 }

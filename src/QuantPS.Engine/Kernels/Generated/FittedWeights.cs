@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>The weights of a convolution as <see cref="FittedQuads"/>, in units that code is run for: one or two blocks of 8 output channels each.</summary>
-internal sealed unsafe class FittedPanels : IDisposable
+internal sealed unsafe class FittedWeights : IDisposable
 {
     private const int BlockBytes = 4 * ConvTileCode256.Lanes;
 
@@ -14,7 +14,7 @@ internal sealed unsafe class FittedPanels : IDisposable
     private readonly int quads;
 
     /// <param name="fitted">The weights of each unit; null where there is none.</param>
-    public FittedPanels(FittedQuads?[] fitted)
+    public FittedWeights(FittedQuads?[] fitted)
     {
         units = new Unit[fitted.Length];
         long bytes = 0;
