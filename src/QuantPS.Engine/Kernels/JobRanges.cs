@@ -6,7 +6,7 @@ namespace QuantPS.Engine.Kernels;
 /// the same time although the system, or who else uses the core, holds one of them up.</remarks>
 internal sealed class JobRanges
 {
-    // So many pieces of a range are not made smaller.
+    // Pieces are no smaller than this share of a range.
     private const int LeastShare = 16;
 
     // A line of the cache for each range.

@@ -19,10 +19,10 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     // Of the second-level cache: input and output of a chunk.
     private const int ChunkBytes = 64 * 1024;
 
-    // Inputs above 127 are few if they are one in so many; with fewer panels than these, of which each takes as much again, one in more.
+    // Inputs above 127 are few if at most one in so many is; in more, if there are fewer panels than these to make up for what finding them costs.
     private const int UsuallyRare = 256, UsualPanels = 4;
 
-    // In cycles: a term of an input above 127, and for each panel; an input with the narrow weights, for each panel; and limiting it.
+    // In cycles, measured on Zen 3: a term of an input above 127, and for each panel; an input with the narrow weights, for each panel; and limiting it.
     private const double Term = 120, PanelTerm = 40, PanelInput = 0.53, Limiting = 0.23;
 
     // What is few, which is known better once there are the weights for all inputs. At 0 these cost so little that nobody looks.
