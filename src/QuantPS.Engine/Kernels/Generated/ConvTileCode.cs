@@ -291,7 +291,7 @@ internal static unsafe class ConvTileCode
             VectorAssembler v = new(c, 64);
             RequantizationCode end = new(v, spec.Form, parameters, ConstantsAt(spec.Form));
             int[][] byBlock = [.. Enumerable.Range(0, blocks).Select(b => Enumerable.Range(from, to - from).Select(p => p * blocks + b).ToArray())];
-            end.Convert(byBlock, (array, block) => new(Numbers(array, block)), [28, 29, 30, 31]);
+            end.Convert(byBlock, (array, block) => new(Numbers(array, block)), [28, 29, 30, 31], adds: spec.Sum is not null);
             if (spec.Sum is { } added)
             {
                 LoadOther(c, other);

@@ -36,6 +36,9 @@ internal sealed class RequantizationCode(VectorAssembler v, FormShape form, Asse
     /// <summary>The index of the multiplier among the per-channel arrays.</summary>
     public static int MultiplierArray(FormShape form) => 1 + (form.Fused ? 2 : 0) + (form.AddBefore ? 1 : 0);
 
+    /// <summary>Whether outputs that are added to others stay floats, which rounds and limits them in fewer steps. Not where a float out of range has to become the smallest int32.</summary>
+    private static bool SumsFloats(FormShape form) => form.Tail != RequantizationTail.RoundClampAdd || form.Bounded;
+
     private bool AddsBetweenPacks => form.Tail != RequantizationTail.AddClampRound;
 
     /// <summary>Writes the per-channel arrays for lanes of any order, array by array.</summary>
@@ -77,15 +80,16 @@ internal sealed class RequantizationCode(VectorAssembler v, FormShape form, Asse
             ints[NarrowOrderAt / 4 + quad] = quad % 2 * 4 + quad / 2;
     }
 
-    /// <summary>Accumulators to rounded int32, in place.</summary>
+    /// <summary>Accumulators to rounded int32, in place; or to what <see cref="Add"/> takes.</summary>
     /// <param name="blocks">Register numbers; those of a block share their per-channel numbers.</param>
     /// <param name="parameter">A per-channel array (1 and up; 0 are the start values) for a block.</param>
     /// <param name="spare"><see cref="Spares"/> register numbers that are free.</param>
-    public void Convert(int[][] blocks, Func<int, int, Parameter> parameter, ReadOnlySpan<int> spare)
+    /// <param name="adds"><see cref="Add"/> follows.</param>
+    public void Convert(int[][] blocks, Func<int, int, Parameter> parameter, ReadOnlySpan<int> spare, bool adds = false)
     {
         int numbers = spare[0], factor = spare[1], zero = spare[2], high = spare[3];
         // Only the upper limit as float: below, the conversion and the saturating packs do the same; above 2^31 the conversion would not.
-        bool limits = form.Tail != RequantizationTail.RoundClampAdd && !form.Bounded;
+        bool floats = adds && SumsFloats(form), limits = form.Tail != RequantizationTail.RoundClampAdd && !form.Bounded && !floats;
         if (form.Factor)
             v.vbroadcastss(factor, Dword(FactorAt));
         if (form.Tail == RequantizationTail.AddClampRound)
@@ -120,7 +124,13 @@ internal sealed class RequantizationCode(VectorAssembler v, FormShape form, Asse
                 Each(r => v.vaddps(r, r, zero));
             if (limits)
                 Each(r => v.vminps(r, r, high));
-            Each(r => v.vcvtps2dq(r, r));
+            Each(r =>
+            {
+                if (floats)
+                    v.vroundps(r, r);
+                else
+                    v.vcvtps2dq(r, r);
+            });
 
             // Numbers of a block with several accumulators here are loaded once; those of a single one are an operand in memory.
             void EachWith(int index, Action<int, int, int> byRegister, Action<int, int, AssemblerMemoryOperand> byMemory)
@@ -151,21 +161,25 @@ internal sealed class RequantizationCode(VectorAssembler v, FormShape form, Asse
 
     /// <summary>Writes the numbers of a sum that <see cref="Add"/> reads.</summary>
     /// <param name="form">The formula whose results are added.</param>
+    /// <param name="shape">Its steps.</param>
     /// <param name="rule">A sum by ratios; its first operand is the formula's result.</param>
-    public static unsafe ConvSumNumbers SumNumbers(RequantizationForm form, in BinaryRule rule)
+    public static unsafe ConvSumNumbers SumNumbers(RequantizationForm form, FormShape shape, in BinaryRule rule)
     {
+        bool floats = SumsFloats(shape);
         int zero = form.Tail == RequantizationTail.AddClampRound ? 0 : form.ZeroPoint;
         ConvSumNumbers numbers = default;
         for (int lane = 0; lane < ConvSumNumbers.Copies; lane++)
         {
-            numbers.Low[lane] = form.Low - zero;
-            numbers.High[lane] = form.High - zero;
-            numbers.Zero[lane] = zero;
+            numbers.Low[lane] = Bits(form.Low - zero);
+            numbers.High[lane] = Bits(form.High - zero);
+            numbers.Zero[lane] = Bits(zero);
             numbers.Ratio[lane] = rule.ScaleX;
             numbers.OtherRatio[lane] = rule.ScaleY;
             numbers.Constant[lane] = rule.Constant;
         }
         return numbers;
+
+        int Bits(int number) => floats ? BitConverter.SingleToInt32Bits(number) : number;
     }
 
     /// <summary>What <see cref="Convert"/> left, limited to 8 bits, to sums with other 8-bit integers as rounded int32, in place.</summary>
@@ -184,12 +198,23 @@ internal sealed class RequantizationCode(VectorAssembler v, FormShape form, Asse
         {
             for (int i = 0; i < group.Length; i++)
                 group[i].LoadOther(others[i]);
-            Each((r, other) => v.vpminsd(r, r, All(ConvSumNumbers.HighAt)));
-            Each((r, other) => v.vcvtdq2ps(other, other));
-            Each((r, other) => v.vpmaxsd(r, r, All(ConvSumNumbers.LowAt)));
-            if (AddsBetweenPacks)
-                Each((r, other) => v.vpaddd(r, r, All(ConvSumNumbers.ZeroAt)));
-            Each((r, other) => v.vcvtdq2ps(r, r));
+            if (SumsFloats(form))
+            {
+                Each((r, other) => v.vminps(r, r, All(ConvSumNumbers.HighAt)));
+                Each((r, other) => v.vcvtdq2ps(other, other));
+                Each((r, other) => v.vmaxps(r, r, All(ConvSumNumbers.LowAt)));
+                if (AddsBetweenPacks)
+                    Each((r, other) => v.vaddps(r, r, All(ConvSumNumbers.ZeroAt)));
+            }
+            else
+            {
+                Each((r, other) => v.vpminsd(r, r, All(ConvSumNumbers.HighAt)));
+                Each((r, other) => v.vcvtdq2ps(other, other));
+                Each((r, other) => v.vpmaxsd(r, r, All(ConvSumNumbers.LowAt)));
+                if (AddsBetweenPacks)
+                    Each((r, other) => v.vpaddd(r, r, All(ConvSumNumbers.ZeroAt)));
+                Each((r, other) => v.vcvtdq2ps(r, r));
+            }
             if (sum.ConvIsInner)
             {
                 Each((r, other) => v.vfmadd213ps(r, ratio, constant));
@@ -274,7 +299,7 @@ internal unsafe struct ConvSumNumbers
 
     public const int LowAt = 0, HighAt = 32, ZeroAt = 64, RatioAt = 96, OtherRatioAt = 128, ConstantAt = 160, DistanceAt = 192;
 
-    /// <summary>Limits of the convolution's outputs, before its zero point is added.</summary>
+    /// <summary>Limits of the convolution's outputs, before its zero point is added: int32, or the bits of floats where outputs stay floats.</summary>
     [FieldOffset(LowAt)]
     public fixed int Low[Copies];
 
@@ -282,7 +307,7 @@ internal unsafe struct ConvSumNumbers
     [FieldOffset(HighAt)]
     public fixed int High[Copies];
 
-    /// <summary>What is then added.</summary>
+    /// <summary>What is then added, likewise.</summary>
     [FieldOffset(ZeroAt)]
     public fixed int Zero[Copies];
 

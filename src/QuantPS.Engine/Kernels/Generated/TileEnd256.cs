@@ -51,7 +51,7 @@ internal sealed class TileEnd256(Assembler c, FormShape form, SumShape? sum, int
         RequantizationCode end = new(v, form, Parameters, constantsAt);
         int accumulators = pixels * blocks;
         end.Convert([.. Enumerable.Range(0, blocks).Select(b => Enumerable.Range(0, pixels).Select(p => p * blocks + b).ToArray())],
-            (array, block) => new(__ymmword_ptr[Parameters + (block * parameterStep + array * VectorBytes)]), Spare);
+            (array, block) => new(__ymmword_ptr[Parameters + (block * parameterStep + array * VectorBytes)]), Spare, adds: sum is not null);
         if (sum is { } shape)
         {
             LoadOther();

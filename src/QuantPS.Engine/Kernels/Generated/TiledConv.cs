@@ -162,7 +162,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         byte* sums = (byte*)y.Pointer, terms = (byte*)other.Pointer;
         if (residual is { Rule: var rule } && SumShape.Of(FormShape, rule) is { } sum)
         {
-            ConvSumNumbers numbers = RequantizationCode.SumNumbers(Form, rule);
+            ConvSumNumbers numbers = RequantizationCode.SumNumbers(Form, FormShape, rule);
             numbers.Distance = terms - sums;
             KernelThreads.Split(units * (Panels / panelsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, panelsAtOnce, null, default, false, sum, &numbers));
         }

@@ -106,6 +106,32 @@ internal sealed class VectorAssembler(Assembler c, int vectorBytes)
             c.vminps(Ymm(to), Ymm(x), Ymm(y));
     }
 
+    public void vminps(int to, int x, AssemblerMemoryOperand y)
+    {
+        if (Wide)
+            c.vminps(Zmm(to), Zmm(x), y);
+        else
+            c.vminps(Ymm(to), Ymm(x), y);
+    }
+
+    public void vmaxps(int to, int x, AssemblerMemoryOperand y)
+    {
+        if (Wide)
+            c.vmaxps(Zmm(to), Zmm(x), y);
+        else
+            c.vmaxps(Ymm(to), Ymm(x), y);
+    }
+
+    /// <summary>Rounds to integers, ties to even; a name of its own with EVEX.</summary>
+    public void vroundps(int to, int from)
+    {
+        const byte nearest = 0;
+        if (Wide)
+            c.vrndscaleps(Zmm(to), Zmm(from), nearest);
+        else
+            c.vroundps(Ymm(to), Ymm(from), nearest);
+    }
+
     public void vfmadd213ps(int to, int x, int y)
     {
         if (Wide)

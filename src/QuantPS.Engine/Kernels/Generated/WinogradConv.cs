@@ -7,14 +7,15 @@ namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>Dense 3 x 3 convolution with AVX2 by <see cref="WinogradTransform"/>, on channels-last activations; and directly where images are too small for it.</summary>
 /// <remarks>Blocks of tiles, of one image or several, are transformed into a thread's working memory; then, 16 output channels at a time, multiplied, transformed back, requantized and stored.
-/// Transformed weights are eight times as large as they were: they are made for each block anew, a row of points at a time, which takes less than to fetch them. Each of the two ways packs its weights when an image first wants it.</remarks>
+/// Transformed weights are eight times as large as they were: they are made for each block anew, two rows of points at a time, which takes less than to fetch them. Each of the two ways packs its weights when an image first wants it.</remarks>
 internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
 {
     // Of the second-level cache: a block's transformed inputs and products.
     private const int BlockBytes = 400 * 1024;
 
-    // Input channels of a chunk at most: its transformed weights, of a row of points, stay in the first-level cache.
-    private const int MostChunkChannels = 64;
+    // Input channels of a chunk at most: its transformed weights, of two rows of points, stay in the first-level cache.
+    // Half as many where all tiles are multiplied at once, every weight being read a single time: measured.
+    private const int MostChunkChannels = 64, ChannelsReadOnce = 32;
 
     // Fewer channels leave too much to the transforms.
     private const int LeastChannels = 16;
@@ -116,7 +117,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         SumShape? sum = residual is { Rule: var rule } ? SumShape.Of(formShape, rule) : null;
         if (sum is not null)
         {
-            numbers = RequantizationCode.SumNumbers(form, residual!.Value.Rule);
+            numbers = RequantizationCode.SumNumbers(form, formShape, residual!.Value.Rule);
             numbers.Distance = (byte*)other.Pointer - (byte*)y.Pointer;
         }
         KernelThreads.Split(s.TileBlocks * s.Parts, new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer, weights.Value, sum, &numbers));
@@ -180,7 +181,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
                     {
                         channels = Math.Min(s.ChunkChannels, conv.padded - c);
                         MachineCode multiply = s.Multiply(end - first, channels, adds: c > 0);
-                        for (int row = 0, point = 0; row < WinogradTransform.TileInputs; row++, point += WinogradTransform.TileInputs)
+                        for (int row = 0, point = 0; row < WinogradTransform.TileInputs; row += WinogradTransform.RowsAtOnce, point += WinogradProductsCode.PointsAtOnce)
                         {
                             WinogradTransform.Weights((sbyte*)weights.Address + (long)outputs * conv.WeightBytes + c * WinogradProductsCode.Lanes * WinogradTransform.Taps, channels / 2, row, chunk, s.ChunkPointStep);
                             WinogradProductsCall call = new() { Inputs = values + (long)point * s.PointStep + c, Weights = chunk, Products = products + point * WinogradProductsCode.Lanes };
@@ -268,13 +269,13 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
             // Where there are fewer blocks than threads, each of these transforms all inputs, and takes a part of the output channels.
             Parts = TileBlocks >= threads ? 1 : Math.Min(threads, conv.blocks);
             most = (AllTiles + TileBlocks - 1) / TileBlocks;
-            int steps = conv.padded / WinogradTransform.Channels, chunks = (conv.padded + MostChunkChannels - 1) / MostChunkChannels;
+            int steps = conv.padded / WinogradTransform.Channels, mostChannels = most <= WinogradProductsCode.MostTiles ? ChannelsReadOnce : MostChunkChannels, chunks = (conv.padded + mostChannels - 1) / mostChannels;
             ChunkChannels = (steps + chunks - 1) / chunks * WinogradTransform.Channels;
             // A line more, so that points do not all fall into the same set of the cache.
             const int line = 64 / sizeof(short);
             PointStep = most * conv.padded + line;
             ChunkPointStep = ChunkChannels * WinogradProductsCode.Lanes + line;
-            ChunkBytes = (long)WinogradTransform.TileInputs * ChunkPointStep * sizeof(short);
+            ChunkBytes = (long)WinogradProductsCode.PointsAtOnce * ChunkPointStep * sizeof(short);
             ValueBytes = (long)Points * PointStep * sizeof(short);
             ProductBytes = (long)most * Points * WinogradProductsCode.Lanes * sizeof(int);
             PatchBytes = (long)Points * conv.padded;
@@ -317,7 +318,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         /// <summary>int16 from a point's weights to the next one's.</summary>
         public int ChunkPointStep { get; }
 
-        /// <summary>Transformed weights of a chunk, for a row of points and 16 output channels.</summary>
+        /// <summary>Transformed weights of a chunk, for two rows of points and 16 output channels.</summary>
         public long ChunkBytes { get; }
 
         /// <summary>Transformed inputs of a block.</summary>

@@ -129,23 +129,23 @@ internal static unsafe class WinogradOutputCode
         {
             for (int i = 0; i < WinogradTransform.TileInputs; i++)
                 c.vmovdqu(Ymm(Point + i), from(i));
-            c.vpaddd(Ymm(SumOfOnes), Ymm(Point + 1), Ymm(Point + 2));
-            c.vpsubd(Ymm(DifferenceOfOnes), Ymm(Point + 1), Ymm(Point + 2));
-            c.vpaddd(Ymm(SumOfTwos), Ymm(Point + 3), Ymm(Point + 4));
-            c.vpsubd(Ymm(DifferenceOfTwos), Ymm(Point + 3), Ymm(Point + 4));
+            c.vpaddd(Ymm(SumOfOnes), Ymm(Point + 2), Ymm(Point + 3));
+            c.vpsubd(Ymm(DifferenceOfOnes), Ymm(Point + 2), Ymm(Point + 3));
+            c.vpaddd(Ymm(SumOfTwos), Ymm(Point + 4), Ymm(Point + 5));
+            c.vpsubd(Ymm(DifferenceOfTwos), Ymm(Point + 4), Ymm(Point + 5));
             c.vpslld(Ymm(FourSums), Ymm(SumOfOnes), 2);
             c.vpslld(Ymm(FourDifferences), Ymm(DifferenceOfOnes), 2);
-            // m0 - 4 (m1 + m2) + (m3 + m4)
+            // m0 - 4 (m2 + m3) + (m4 + m5)
             c.vpaddd(Ymm(0), Ymm(Point), Ymm(SumOfTwos));
             c.vpsubd(Ymm(0), Ymm(0), Ymm(FourSums));
-            // -4 (m1 - m2) + 2 (m3 - m4)
+            // -4 (m2 - m3) + 2 (m4 - m5)
             c.vpaddd(Ymm(1), Ymm(DifferenceOfTwos), Ymm(DifferenceOfTwos));
             c.vpsubd(Ymm(1), Ymm(1), Ymm(FourDifferences));
-            // -4 (m1 + m2) + 4 (m3 + m4)
+            // -4 (m2 + m3) + 4 (m4 + m5)
             c.vpsubd(Ymm(2), Ymm(SumOfTwos), Ymm(SumOfOnes));
             c.vpslld(Ymm(2), Ymm(2), 2);
-            // -4 (m1 - m2) + 8 (m3 - m4) + 8 m5
-            c.vpaddd(Ymm(3), Ymm(DifferenceOfTwos), Ymm(Point + 5));
+            // -4 (m2 - m3) + 8 (m4 - m5) + 8 m1
+            c.vpaddd(Ymm(3), Ymm(DifferenceOfTwos), Ymm(Point + 1));
             c.vpslld(Ymm(3), Ymm(3), 3);
             c.vpsubd(Ymm(3), Ymm(3), Ymm(FourDifferences));
         }

@@ -28,7 +28,7 @@ internal unsafe struct WinogradProductsCall
 /// <param name="Adds">Products are added to what is there.</param>
 internal sealed record WinogradProductsSpec(int Tiles, int Channels, int TileBytes, int PointBytes, int WeightBytes, bool Adds);
 
-/// <summary>Machine code for the products of <see cref="WinogradTransform"/>: for each of the six points of a row, the tiles' inputs times the weights of 16 output channels, summed over the input channels.</summary>
+/// <summary>Machine code for the products of <see cref="WinogradTransform"/>: for each of the twelve points of two rows, the tiles' inputs times the weights of 16 output channels, summed over the input channels.</summary>
 /// <remarks>
 /// Up to six tiles at a time. Accumulators 2 r and 2 r + 1: tile r, output channels 0 to 7 and 8 to 15. A pair of channels: one broadcast of two int16 a tile, VPMADDWD with both vectors of
 /// weights, VPADDD. Scalar equivalent of a lane: the sum over channels of input * weight modulo 2^32. Channels are padded to a multiple of four, with weights of zero.
@@ -38,8 +38,11 @@ internal static unsafe class WinogradProductsCode
     /// <summary>Output channels of a block.</summary>
     public const int Lanes = 16;
 
+    /// <summary>Points of a call.</summary>
+    public const int PointsAtOnce = WinogradTransform.RowsAtOnce * WinogradTransform.TileInputs;
+
     /// <summary>Tiles at a time at most: twelve accumulators, beside two registers for weights, one for inputs and one for products.</summary>
-    private const int MostTiles = 6;
+    public const int MostTiles = 6;
 
     // Pairs of a step of the loop.
     private const int Unrolled = 2;
@@ -62,7 +65,7 @@ internal static unsafe class WinogradProductsCode
             c.mov(inputs, Field(nameof(WinogradProductsCall.Inputs)));
             c.mov(weights, Field(nameof(WinogradProductsCall.Weights)));
             c.mov(products, Field(nameof(WinogradProductsCall.Products)));
-            c.mov(points, WinogradTransform.TileInputs);
+            c.mov(points, PointsAtOnce);
             Label point = c.CreateLabel();
             c.Label(ref point);
             // Tiles in parts as equal as can be.

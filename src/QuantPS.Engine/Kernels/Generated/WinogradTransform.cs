@@ -6,9 +6,9 @@ namespace QuantPS.Engine.Kernels.Generated;
 
 /// <summary>The integer transforms of F(4 x 4, 3 x 3): 16 outputs of a 3 x 3 convolution from 36 products instead of 144.</summary>
 /// <remarks>
-/// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): y = A' [(G g G') * (B' d B)] A with points 0, 1, -1, 2, -2 and infinity; a product in brackets is one of elements.
-/// B' has integers. G's rows are integers over 4, -6, -6, 24, 24 and 1; here they are
-/// (6, 0, 0), (1, 1, 1), (1, -1, 1), (1, 2, 4), (1, -2, 4) and (0, 0, 3), which is 24 times G but for factors 1, -4, -4, 1, 1 and 8 that the transform of the products makes up for.
+/// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): y = A' [(G g G') * (B' d B)] A with points 0, infinity, 1, -1, 2 and -2, in this order; a product in brackets is one of elements.
+/// B' has integers. G's rows are integers over 4, 1, -6, -6, 24 and 24; here they are
+/// (6, 0, 0), (0, 0, 3), (1, 1, 1), (1, -1, 1), (1, 2, 4) and (1, -2, 4), which is 24 times G but for factors 1, 8, -4, -4, 1 and 1 that the transform of the products makes up for.
 /// What comes out is 24 * 24 = 576 times the sum of products. All sums are taken modulo 2^32: 9 has an inverse there, and 64 times a sum of less than 2^25 is shifted back without loss.
 /// So the result is the direct convolution's, bit for bit. Inputs of 0 to 255 become values within 50 * 255 = 12750, weights ones within 49 * 128 = 6272: both are int16.
 /// </remarks>
@@ -32,37 +32,90 @@ internal static unsafe class WinogradTransform
     /// <summary>The largest sum of products, with either sign.</summary>
     public const int MostSum = (1 << (31 - Shift)) - 1;
 
-    // G's, as integers.
-    private static readonly short[][] Rows = [[6, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 3]];
-
     /// <summary>Taps of a kernel.</summary>
     public const int Taps = 9;
 
-    /// <summary>Kernels to a row of their 36 values, those of 8 output channels and two input channels at a time.</summary>
+    /// <summary>Rows of points whose weights are made together: they are made of the same sums.</summary>
+    public const int RowsAtOnce = 2;
+
+    /// <summary>Kernels to two rows of their 36 values, those of 8 output channels and two input channels at a time.</summary>
     /// <param name="from">[pair of input channels][half of 16 output channels][tap][8 output channels][2].</param>
     /// <param name="pairs">Pairs of input channels.</param>
-    /// <param name="row">Of the points, 0 to 5.</param>
-    /// <param name="to">Receives [point of the row][pair][16 output channels][2].</param>
+    /// <param name="row">The first of the two rows, 0, 2 or 4.</param>
+    /// <param name="to">Receives [point of the rows][pair][16 output channels][2].</param>
     /// <param name="point">int16 from a point to the next one.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Weights(sbyte* from, int pairs, int row, short* to, nint point)
     {
-        Vector256<short> upper = Vector256.Create(Rows[row][0]), middle = Vector256.Create(Rows[row][1]), lower = Vector256.Create(Rows[row][2]);
-        for (int half = 0; half < 2 * pairs; half++, from += Taps * Channels, to += Channels)
+        nint second = TileInputs * point;
+        int halves = 2 * pairs;
+        if (row == 0)
         {
-            Vector256<short> g0 = Column(from), g1 = Column(from + Channels), g2 = Column(from + 2 * Channels);
-            Vector256<short> ends = g0 + g2, twice = g0 + g0, wide = g0 + (g2 << 2), middles = g1 + g1;
-            short* at = to;
-            (twice + (twice << 1)).Store(at);
-            (ends + g1).Store(at += point);
-            (ends - g1).Store(at += point);
-            (wide + middles).Store(at += point);
-            (wide - middles).Store(at += point);
-            (g2 + g2 + g2).Store(at + point);
+            // Only the outer taps count: their factors come with the points'.
+            for (; halves > 0; halves--, from += Taps * Channels, to += Channels)
+            {
+                Store(Tap(from, 0), Tap(from, 1), Tap(from, 2), 6, to, point);
+                Store(Tap(from, 6), Tap(from, 7), Tap(from, 8), 3, to + second, point);
+            }
         }
+        else if (row == 2)
+        {
+            for (; halves > 0; halves--, from += Taps * Channels, to += Channels)
+            {
+                Ones(from, 0, out Vector256<short> sum0, out Vector256<short> difference0);
+                Ones(from, 1, out Vector256<short> sum1, out Vector256<short> difference1);
+                Ones(from, 2, out Vector256<short> sum2, out Vector256<short> difference2);
+                Store(sum0, sum1, sum2, 1, to, point);
+                Store(difference0, difference1, difference2, 1, to + second, point);
+            }
+        }
+        else
+        {
+            for (; halves > 0; halves--, from += Taps * Channels, to += Channels)
+            {
+                Twos(from, 0, out Vector256<short> sum0, out Vector256<short> difference0);
+                Twos(from, 1, out Vector256<short> sum1, out Vector256<short> difference1);
+                Twos(from, 2, out Vector256<short> sum2, out Vector256<short> difference2);
+                Store(sum0, sum1, sum2, 1, to, point);
+                Store(difference0, difference1, difference2, 1, to + second, point);
+            }
+        }
+    }
 
-        Vector256<short> Column(sbyte* at) =>
-            upper * Avx2.ConvertToVector256Int16(at) + middle * Avx2.ConvertToVector256Int16(at + 3 * Channels) + lower * Avx2.ConvertToVector256Int16(at + 6 * Channels);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<short> Tap(sbyte* from, int tap) => Avx2.ConvertToVector256Int16(from + tap * Channels);
+
+    /// <summary>(1, 1, 1) and (1, -1, 1) of a column of taps.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Ones(sbyte* from, int column, out Vector256<short> sum, out Vector256<short> difference)
+    {
+        Vector256<short> ends = Tap(from, column) + Tap(from, column + 6), middle = Tap(from, column + 3);
+        (sum, difference) = (ends + middle, ends - middle);
+    }
+
+    /// <summary>(1, 2, 4) and (1, -2, 4) of a column of taps.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Twos(sbyte* from, int column, out Vector256<short> sum, out Vector256<short> difference)
+    {
+        Vector256<short> ends = Tap(from, column) + (Tap(from, column + 6) << 2), middle = Tap(from, column + 3) << 1;
+        (sum, difference) = (ends + middle, ends - middle);
+    }
+
+    /// <summary>The six points of a row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(Vector256<short> g0, Vector256<short> g1, Vector256<short> g2, short factor, short* to, nint point)
+    {
+        if (factor != 1)
+            (g0, g1, g2) = (g0 * factor, g1 * factor, g2 * factor);
+        Vector256<short> ends = g0 + g2, wide = g0 + (g2 << 2), middles = g1 << 1;
+        (g0 * 6).Store(to);
+        (g2 * 3).Store(to + point);
+        to += 2 * point;
+        (ends + g1).Store(to);
+        (ends - g1).Store(to + point);
+        to += 2 * point;
+        (wide + middles).Store(to);
+        (wide - middles).Store(to + point);
     }
 
     /// <summary>A tile of 6 x 6 pixels to its 36 values, 16 channels at a time.</summary>
@@ -84,15 +137,13 @@ internal static unsafe class WinogradTransform
             for (int j = 0; j < TileInputs; j++, at += pixel)
             {
                 byte* lower = at + 3 * row;
-                Transform(Load(at), Load(at + row), Load(at + 2 * row), Load(lower), Load(lower + row), Load(lower + 2 * row), columns + j, TileInputs);
+                Transform(Load(at), Load(at + row), Load(at + 2 * row), Load(lower), Load(lower + row), Load(lower + 2 * row), (short*)(columns + j), TileInputs * Channels);
             }
             short* result = to;
-            for (int i = 0; i < TileInputs; i++)
+            for (int i = 0; i < TileInputs; i++, result += TileInputs * point)
             {
-                Vector256<short>* v = columns + i * TileInputs, rowOut = v;
-                Transform(v[0], v[1], v[2], v[3], v[4], v[5], rowOut, 1);
-                for (int j = 0; j < TileInputs; j++, result += point)
-                    rowOut[j].Store(result);
+                Vector256<short>* v = columns + i * TileInputs;
+                Transform(v[0], v[1], v[2], v[3], v[4], v[5], result, point);
             }
         }
 
@@ -101,14 +152,16 @@ internal static unsafe class WinogradTransform
 
     /// <summary>B' of six vectors.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transform(Vector256<short> d0, Vector256<short> d1, Vector256<short> d2, Vector256<short> d3, Vector256<short> d4, Vector256<short> d5, Vector256<short>* to, int step)
+    private static void Transform(Vector256<short> d0, Vector256<short> d1, Vector256<short> d2, Vector256<short> d3, Vector256<short> d4, Vector256<short> d5, short* to, nint step)
     {
         Vector256<short> even = d4 - d2, odd = d3 - d1, p = d4 - (d2 << 2), q = d3 - (d1 << 2), twice = odd + odd;
-        to[0] = ((d0 - d2) << 2) + even;
-        to[step] = p + q;
-        to[2 * step] = p - q;
-        to[3 * step] = even + twice;
-        to[4 * step] = even - twice;
-        to[5 * step] = d5 - d3 - (odd << 2);
+        (((d0 - d2) << 2) + even).Store(to);
+        (d5 - d3 - (odd << 2)).Store(to + step);
+        to += 2 * step;
+        (p + q).Store(to);
+        (p - q).Store(to + step);
+        to += 2 * step;
+        (even + twice).Store(to);
+        (even - twice).Store(to + step);
     }
 }
