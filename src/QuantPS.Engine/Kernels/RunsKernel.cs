@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace QuantPS.Engine.Kernels;
 
 /// <summary>Runs of neighbouring bytes in another order, on all threads: what moves elements without taking rows apart.</summary>
@@ -25,6 +27,7 @@ internal static class RunsKernel
     private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, int[] sizes, int[] strides, int dims, int run) : IKernelWork
     {
         /// <summary>Runs [from, to) of y.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int from, int to)
         {
             ReadOnlySpan<byte> source = x.Span;

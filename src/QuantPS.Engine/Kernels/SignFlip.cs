@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Numerics;
 
 namespace QuantPS.Engine.Kernels;
@@ -6,6 +7,7 @@ namespace QuantPS.Engine.Kernels;
 internal static class SignFlip
 {
     /// <summary>target[i] = source[i] ^ flip.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Copy(ReadOnlySpan<byte> source, byte flip, Span<byte> target)
     {
         if (flip == 0)

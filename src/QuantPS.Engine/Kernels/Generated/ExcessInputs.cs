@@ -121,6 +121,7 @@ internal sealed unsafe class ExcessInputs
     }
 
     /// <summary>All tiles are there: those that have terms get memory for their starts.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Finish()
     {
         bands[bandCount] = (allTiles, tileCount);
@@ -158,6 +159,7 @@ internal sealed unsafe class ExcessInputs
 
     private static T[] Pinned<T>(int length) => GC.AllocateUninitializedArray<T>(length, pinned: true);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Add(byte* from, int at, ulong which)
     {
         for (; which != 0; which &= which - 1)

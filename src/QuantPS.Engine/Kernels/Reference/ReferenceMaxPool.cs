@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace QuantPS.Engine.Kernels.Reference;
 
 /// <summary>The oracle for max pooling: window by window, tap by tap. Windows without a tap inside the input give the dtype's minimum.</summary>
@@ -34,6 +36,7 @@ internal static class ReferenceMaxPool
     /// <param name="step">From pixel to pixel of a channel.</param>
     /// <param name="signed">qint8: bytes, flipped, are ordered as unsigned ones.</param>
     /// <param name="nearest">As above.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static byte Largest(ReadOnlySpan<byte> x, PoolShape s, int d, int h, int w, int start, int step, bool signed, bool nearest)
     {
         byte flip = signed ? (byte)0x80 : (byte)0;

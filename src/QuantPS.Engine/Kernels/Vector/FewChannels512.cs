@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
@@ -19,6 +20,7 @@ internal static class FewChannels512
     public static bool IsSupported => Avx512Vbmi.IsSupported;
 
     /// <summary>[rows, columns] to [columns, rows] for the columns from c0 on. Gives how far it got.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int Interleave(ReadOnlySpan<byte> source, Span<byte> target, int rows, int columns, int c0, int c1)
     {
         ref byte from = ref MemoryMarshal.GetReference(source), to = ref MemoryMarshal.GetReference(target), places = ref Interleaved[rows][0];
@@ -34,6 +36,7 @@ internal static class FewChannels512
     }
 
     /// <summary>[rows, columns] to [columns, rows] for the rows from r0 on. Gives how far it got.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int Separate(ReadOnlySpan<byte> source, Span<byte> target, int rows, int columns, int r0, int r1)
     {
         ref byte from = ref MemoryMarshal.GetReference(source), to = ref MemoryMarshal.GetReference(target), places = ref Separated[columns][0];

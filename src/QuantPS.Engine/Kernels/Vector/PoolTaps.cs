@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace QuantPS.Engine.Kernels.Vector;
 
 /// <summary>Byte offsets of a window's taps on channels-last activations, from its first one. Windows with as many taps along each dimension have the same.</summary>
@@ -13,6 +15,7 @@ internal ref struct PoolTaps(PoolShape shape, int channels, Span<int> offsets)
     public static int Most(PoolShape s) => Math.Max(1, Most(s.D) * Most(s.H) * Most(s.W));
 
     /// <summary>The offsets of a window with so many taps.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public ReadOnlySpan<int> Of(int nD, int nH, int nW)
     {
         int count = nD * nH * nW;

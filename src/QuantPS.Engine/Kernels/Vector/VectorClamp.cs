@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using QuantPS.Engine.Kernels.Reference;
@@ -12,6 +13,7 @@ internal static class VectorClamp
     /// <param name="low">Lower limit, in the type's range.</param>
     /// <param name="high">Upper limit; where it is below the lower one, it wins.</param>
     /// <param name="signed">qint8.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(ReadOnlySpan<byte> x, Span<byte> y, int low, int high, bool signed)
     {
         ref byte from = ref MemoryMarshal.GetReference(x);

@@ -20,6 +20,7 @@ internal static class VectorDequantize
     }
 
     /// <summary>qint32. The difference is a 64-bit one, exact as a double, so that it is rounded to float32 once.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(ReadOnlySpan<int> q, Span<float> y, float scale, int zeroPoint)
     {
         ref int from = ref MemoryMarshal.GetReference(q);

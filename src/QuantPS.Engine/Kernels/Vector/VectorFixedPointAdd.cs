@@ -18,6 +18,7 @@ internal static class VectorFixedPointAdd
             ReferenceFixedPointAdd.Run(x.Length == 1 ? x : x[i..], y.Length == 1 ? y : y[i..], z[i..], rule);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Run<TByte>(ReadOnlySpan<byte> x, ReadOnlySpan<byte> y, Span<byte> z, in FixedPointAddRule rule) where TByte : IByteKind
     {
         ref byte from = ref MemoryMarshal.GetReference(x), and = ref MemoryMarshal.GetReference(y), to = ref MemoryMarshal.GetReference(z);

@@ -20,6 +20,7 @@ internal static class VectorGlobalAveragePool
     /// <param name="first">First channel.</param>
     /// <param name="rule">The arithmetic.</param>
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pixels(ReadOnlySpan<byte> x, Span<byte> y, int channels, int first, in GlobalAverageRule rule)
     {
         Span<int> sums = stackalloc int[Lanes.Wide];
@@ -42,6 +43,7 @@ internal static class VectorGlobalAveragePool
     /// <param name="y">Receives the means.</param>
     /// <param name="rule">The arithmetic.</param>
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Planes(ReadOnlySpan<byte> x, Span<byte> y, in GlobalAverageRule rule)
     {
         Span<int> sums = stackalloc int[Lanes.Wide];
@@ -85,6 +87,7 @@ internal static class VectorGlobalAveragePool
         narrow.CopyTo(ref to);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Narrow(ReadOnlySpan<byte> x, int channels, int area, byte flip, Span<int> sums)
     {
         sums.Clear();
@@ -94,6 +97,7 @@ internal static class VectorGlobalAveragePool
     }
 
     /// <summary>The sum of some bytes, flipped if they are qint8.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Sum(ReadOnlySpan<byte> x, int start, int length, bool signed)
     {
         ref byte from = ref MemoryMarshal.GetReference(x);

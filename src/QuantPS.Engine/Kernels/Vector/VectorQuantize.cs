@@ -31,6 +31,7 @@ internal static class VectorQuantize
     }
 
     /// <summary>To qint32. The sum with the zero point is a float32 sum, as in the scalar rule.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(ReadOnlySpan<float> x, Span<int> y, in QuantizeRule rule)
     {
         if (rule.Compat != QuantizeCompat.None)
