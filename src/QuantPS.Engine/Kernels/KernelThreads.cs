@@ -22,6 +22,24 @@ public static class KernelThreads
         set => count = value >= 1 ? value : throw new ArgumentOutOfRangeException(nameof(value), value, "At least one thread.");
     }
 
+    /// <summary>For tests: work is shared among all threads however little it is.</summary>
+    internal static bool SharesLittle { get; set; }
+
+    /// <summary>How many threads some work is worth: at least one, and no more than have enough to do.</summary>
+    /// <param name="work">In any unit.</param>
+    /// <param name="perThread">What is worth a thread.</param>
+    internal static int Worth(long work, long perThread) => SharesLittle ? count : (int)Math.Clamp(work / perThread, 1, count);
+
+    /// <summary>Splits jobs [0, n) into a contiguous part for each of so many threads; those that are done early take some of the others'.</summary>
+    internal static void SplitAmong<TWork>(int threads, int jobs, TWork work) where TWork : struct, IKernelWork
+    {
+        threads = Math.Min(threads, jobs);
+        if (threads > 1)
+            WorkerPool.Run(threads, jobs, work);
+        else if (jobs > 0)
+            work.Run(0, jobs);
+    }
+
     /// <summary>Splits jobs [0, n) into a contiguous part for each thread; those that are done early take some of the others'.</summary>
     internal static void Split<TWork>(int jobs, TWork work) where TWork : struct, IKernelWork => Split(jobs, 1, work);
 

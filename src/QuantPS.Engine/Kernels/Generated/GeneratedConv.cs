@@ -47,6 +47,9 @@ internal sealed unsafe class GeneratedConv : TiledConv
     protected override int MostPixels => ConvTileCode.MostAccumulators / 2;
 
     /// <inheritdoc/>
+    protected override long ProductsPerThread => 2_000_000;
+
+    /// <inheritdoc/>
     protected override bool WeightsStay => weightMemory.Bytes <= StayingBytes;
 
     /// <summary>The kernel, or null for what it is not made for: other than two dimensions, asymmetric weights, groups of fewer than four channels.</summary>

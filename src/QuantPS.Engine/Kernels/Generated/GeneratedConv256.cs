@@ -73,6 +73,9 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
         LineStays ? InputBytes / tileBytes : BandBytes / (tileBytes + MostPixels * Math.Min(Outputs, PanelsAtOnce(MostPixels) * panelBlocks * ConvTileCode256.Lanes));
 
     /// <inheritdoc/>
+    protected override long ProductsPerThread => 500_000;
+
+    /// <inheritdoc/>
     protected override bool WeightsStay => WeightBytes <= StayingBytes;
 
     /// <inheritdoc/>
@@ -98,6 +101,7 @@ internal sealed unsafe class GeneratedConv256 : TiledConv
     protected override object Prepare(Shape s) => new QuadOffsets(this, s);
 
     /// <summary>Inputs above 127 are found and limited, if they are few.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override ExcessInputs? Look(Shape s, ReadOnlySpan<Band> chunk, bool copied, ref byte* image)
     {
         // Another thread may make the weights for all inputs meanwhile, and change it.

@@ -34,6 +34,9 @@ internal sealed unsafe class GeneratedDepthwise : TiledDepthwise, IDisposable
     public override string Name => "generated-depthwise-nhwc-64-avx512vnni";
 
     /// <inheritdoc/>
+    protected override long ProductsPerThread => 150_000;
+
+    /// <inheritdoc/>
     protected override int MostRows => DepthwiseTileCode.MostRows(Geometry);
 
     /// <summary>The kernel, or null for what it is not made for: other than two dimensions, one input and one output channel a group, asymmetric weights.</summary>

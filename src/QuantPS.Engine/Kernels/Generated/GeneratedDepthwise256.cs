@@ -33,6 +33,9 @@ internal sealed unsafe class GeneratedDepthwise256 : TiledDepthwise, IDisposable
     public override string Name => "generated-depthwise-nhwc-32-avx2";
 
     /// <inheritdoc/>
+    protected override long ProductsPerThread => 50_000;
+
+    /// <inheritdoc/>
     protected override int MostRows => DepthwiseTileCode256.MostRows(Geometry);
 
     private bool Shares => pieceBytes is > 0 and < TileBytes;

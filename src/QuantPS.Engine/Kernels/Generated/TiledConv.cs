@@ -95,6 +95,9 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     /// <summary>Pixels of a tile at most.</summary>
     protected abstract int MostPixels { get; }
 
+    /// <summary>Products that are worth a thread: of some 5 us, which is what it costs until another one has begun and its results have come back.</summary>
+    protected abstract long ProductsPerThread { get; }
+
     /// <summary>The weights of all panels stay in the first-level cache: better to read the input once.</summary>
     protected abstract bool WeightsStay { get; }
 
@@ -158,19 +161,19 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         int units = s.Images * s.Bands.Length;
         // A unit is a band of one image. Threads get units, each with all channels: two that wrote neighbouring channels of a pixel would fight
         // for its cache line. Only where there are fewer units than threads, the panels are shared out.
-        int panelsAtOnce = units >= KernelThreads.Count ? Panels : 1;
+        int panelsAtOnce = units >= s.Threads ? Panels : 1;
         byte* sums = (byte*)y.Pointer, terms = (byte*)other.Pointer;
         if (residual is { Rule: var rule } && SumShape.Of(FormShape, rule) is { } sum)
         {
             ConvSumNumbers numbers = RequantizationCode.SumNumbers(Form, FormShape, rule);
             numbers.Distance = terms - sums;
-            KernelThreads.Split(units * (Panels / panelsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, panelsAtOnce, null, default, false, sum, &numbers));
+            KernelThreads.SplitAmong(s.Threads, units * (Panels / panelsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, panelsAtOnce, null, default, false, sum, &numbers));
         }
         else
         {
             // A part has whole pixels only where it has all channels; else the sums come afterwards.
             bool adds = residual is not null && panelsAtOnce == Panels;
-            KernelThreads.Split(units * (Panels / panelsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, panelsAtOnce,
+            KernelThreads.SplitAmong(s.Threads, units * (Panels / panelsAtOnce), new Work(this, s, (byte*)x.Pointer, sums, panelsAtOnce,
                 adds ? terms : null, adds ? residual!.Value.Rule : default, adds && KernelSelector.UsesVectors));
             if (residual is { } late && !adds)
                 BinaryKernel.Run(output, late.Other, output, late.Rule);
@@ -185,6 +188,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         SumShape? sum = null, ConvSumNumbers* numbers = null) : IKernelWork
     {
         /// <summary>Jobs [from, to): unit by unit, and of a unit panel by panel (or all at once).</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int from, int to)
         {
             if (panelsAtOnce == conv.Panels)
@@ -274,6 +278,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     }
 
     /// <summary>The weights of a panel: [run][quad][block][channel][4], zero behind the ends.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected void PackPanel(int panel, Span<sbyte> to)
     {
         ConvGeometry g = Problem.Geometry;
@@ -298,6 +303,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     protected int PanelWeightBytes => checked(panelBlocks * 4 * blockLanes * RunQuads * RunStarts.Length);
 
     /// <summary>The rows that bands see, with padding, in this thread's working memory. Returns where the padded image's first row would be.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private byte* CopyRows(Shape s, byte* image, ReadOnlySpan<Band> bands)
     {
         ConvGeometry g = Problem.Geometry;
@@ -325,7 +331,8 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     private Shape ShapeFor(int batch, int height, int width)
     {
         Shape? known = shape;
-        int threads = KernelThreads.Count;
+        int[] stride = Problem.Geometry.Stride;
+        int threads = KernelThreads.Worth((long)batch * height * width / (stride[0] * stride[1]) * Outputs * Problem.Depth, ProductsPerThread);
         if (known is null || known.Batch != batch || known.InHeight != height || known.InWidth != width || known.Threads != threads)
             shape = known = new Shape(this, batch, height, width, threads);
         return known;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Numerics.Requantization;
 
@@ -41,6 +42,9 @@ internal abstract unsafe class TiledDepthwise : ConvKernel
     /// <summary>Output rows of a band at most.</summary>
     protected abstract int MostRows { get; }
 
+    /// <inheritdoc cref="TiledConv.ProductsPerThread"/>
+    protected abstract long ProductsPerThread { get; }
+
     /// <summary>Whether a kernel in tiles takes a problem: two dimensions, one input and one output channel a group, symmetric weights, a formula that code has.</summary>
     protected static bool Takes(ConvProblem problem) =>
         problem.Geometry.SpatialRank == 2 && problem.Geometry.Kernel[1] <= 32 && problem.ChannelsPerGroup == 1 && problem.OutputChannels == problem.Geometry.Groups
@@ -60,9 +64,9 @@ internal abstract unsafe class TiledDepthwise : ConvKernel
 
     public override void Run(ReadOnlyMemory<byte> input, int batch, int[] inputSpatial, Memory<byte> output)
     {
-        Shape s = ShapeFor(inputSpatial[0], inputSpatial[1]);
+        Shape s = ShapeFor(batch, inputSpatial[0], inputSpatial[1]);
         using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin();
-        KernelThreads.Split(batch * s.Bands.Length, new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer));
+        KernelThreads.SplitAmong(s.Threads, batch * s.Bands.Length, new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer));
         // Finalizers free the weights and the row outside, and the code that reads them holds no reference to these objects.
         GC.KeepAlive(this);
         GC.KeepAlive(s);
@@ -71,6 +75,7 @@ internal abstract unsafe class TiledDepthwise : ConvKernel
     private readonly struct Work(TiledDepthwise conv, Shape shape, byte* input, byte* output) : IKernelWork
     {
         /// <summary>Bands [from, to), image after image.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int from, int to)
         {
             for (int job = from; job < to; job++)
@@ -82,6 +87,7 @@ internal abstract unsafe class TiledDepthwise : ConvKernel
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void RunBand(Shape s, Band band, byte* image, byte* output)
     {
         int[] inputRows = s.InputRows[band.Rows]!;
@@ -101,10 +107,10 @@ internal abstract unsafe class TiledDepthwise : ConvKernel
         }
     }
 
-    private Shape ShapeFor(int height, int width)
+    private Shape ShapeFor(int batch, int height, int width)
     {
         Shape? known = shape;
-        int threads = KernelThreads.Count;
+        int threads = KernelThreads.Worth((long)batch * height * width / (Geometry.Stride[0] * Geometry.Stride[1]) * Channels * Problem.Depth, ProductsPerThread);
         if (known is null || known.InHeight != height || known.InWidth != width || known.Threads != threads)
             shape = known = new Shape(this, height, width, threads);
         return known;

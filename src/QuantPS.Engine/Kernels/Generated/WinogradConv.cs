@@ -20,6 +20,9 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
     // Fewer channels leave too much to the transforms.
     private const int LeastChannels = 16;
 
+    // Of the direct convolution, worth a thread: some 5 us, as in TiledConv.
+    private const long ProductsPerThread = 1_000_000;
+
     // In cycles an input and output channel: a direct output pixel; a tile's products, its transforms, and that of the weights.
     private const double DirectPixel = 0.23, TileProducts = 1.4, InputTransform = 4, OutputTransform = 12, WeightTransform = 3;
 
@@ -120,7 +123,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
             numbers = RequantizationCode.SumNumbers(form, formShape, residual!.Value.Rule);
             numbers.Distance = (byte*)other.Pointer - (byte*)y.Pointer;
         }
-        KernelThreads.Split(s.TileBlocks * s.Parts, new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer, weights.Value, sum, &numbers));
+        KernelThreads.SplitAmong(s.Threads, s.TileBlocks * s.Parts, new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer, weights.Value, sum, &numbers));
         if (residual is { } late && sum is null)
             BinaryKernel.Run(output, late.Other, output, late.Rule);
         // Finalizers free weights and parameters, and the code that reads them holds no reference to these objects.
@@ -130,7 +133,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
     private Shape ShapeFor(int batch, int height, int width)
     {
         Shape? known = shape;
-        int threads = KernelThreads.Count;
+        int threads = KernelThreads.Worth((long)batch * height * width * outputs * problem.Depth, ProductsPerThread);
         if (known is null || known.Batch != batch || known.Height != height || known.Width != width || known.Threads != threads)
             shape = known = new Shape(this, batch, height, width, threads);
         return known;
