@@ -112,6 +112,8 @@ internal static class NetworkBenchmark
         long start = Stopwatch.GetTimestamp();
         ort.Run();
         int repeats = (int)Math.Clamp(0.02 / Stopwatch.GetElapsedTime(start).TotalSeconds, 1, 1000);
+        Interleaved.Settled(() => plan.Run(x));
+        Interleaved.Settled(() => own.Run(x));
         double[] t = Interleaved.Medians(15,
             () => { for (int i = 0; i < repeats; i++) plan.Run(x); return null; },
             () => { for (int i = 0; i < repeats; i++) own.Run(x); return null; },
