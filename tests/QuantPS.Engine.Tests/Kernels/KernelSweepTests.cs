@@ -37,7 +37,8 @@ public sealed class KernelSweepTests : IDisposable
     public void Convolutions_equal_the_reference(string stratum)
     {
         // Winograd's transform also where images are too small for it to be taken.
-        Func<ConvProblem, ConvKernel?>[] rungs = [.. Rungs(KernelSelector.ConvLadder), p => Swept.Avx2Code ? WinogradConv.TryCreate(p, always: true) : null];
+        Func<ConvProblem, ConvKernel?>[] rungs = [.. Rungs(KernelSelector.ConvLadder), p => Swept.Avx2Code ? WinogradConv.TryCreate(p, WinogradTarget.Avx2, always: true) : null,
+            p => Swept.Avx512Vnni ? WinogradConv.TryCreate(p, WinogradTarget.Avx512Vnni, always: true) : null];
         for (int i = 0; i < ConvCase.Strata[stratum].Count; i++)
         {
             ConvCase c = ConvCase.Make(stratum, i);

@@ -5,7 +5,7 @@ using QuantPS.Engine.Numerics.Requantization;
 
 namespace QuantPS.Engine.Kernels.Generated;
 
-/// <summary>Dense 3 x 3 convolution with AVX2 by <see cref="WinogradTransform"/>, on channels-last activations; and directly where images are too small for it.</summary>
+/// <summary>Dense 3 x 3 convolution by <see cref="WinogradTransform"/>, on channels-last activations; and directly where that is quicker, as it is for small images.</summary>
 /// <remarks>Blocks of tiles, of one image or several, are transformed into a thread's working memory; then, 16 output channels at a time, multiplied, transformed back, requantized and stored.
 /// Transformed weights are eight times as large as they were: they are made for each block anew, two rows of points at a time, which takes less than to fetch them. Each of the two ways packs its weights when an image first wants it.</remarks>
 internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
@@ -23,23 +23,22 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
     // Of the direct convolution, worth a thread: some 5 us, as in TiledConv.
     private const long ProductsPerThread = 1_000_000;
 
-    // In cycles an input and output channel: a direct output pixel; a tile's products, its transforms, and that of the weights.
-    private const double DirectPixel = 0.23, TileProducts = 1.4, InputTransform = 4, OutputTransform = 12, WeightTransform = 3;
-
     private const int Lanes = 8, Points = WinogradTransform.Points, Edge = WinogradTransform.TileOutputs;
 
     private readonly ConvProblem problem;
     private readonly FormShape formShape;
     private readonly RequantizationForm form;
     private readonly int outputs, channels, padded, blocks, parameterStride;
+    private readonly WinogradTarget target;
     private readonly bool always;
     private readonly Lazy<TiledConv> direct;
     private readonly Lazy<PackedMemory> weights;
     private readonly PackedMemory parameters;
     private Shape? shape;
 
-    private WinogradConv(ConvProblem problem, bool always)
+    private WinogradConv(ConvProblem problem, WinogradTarget target, bool always)
     {
+        this.target = target;
         this.always = always;
         int[] start = AccumulatorStart.Of(problem);
         this.problem = problem;
@@ -48,7 +47,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         (outputs, channels) = (problem.OutputChannels, problem.InputChannels);
         padded = (channels + WinogradTransform.Channels - 1) / WinogradTransform.Channels * WinogradTransform.Channels;
         blocks = (outputs + WinogradProductsCode.Lanes - 1) / WinogradProductsCode.Lanes;
-        direct = new(() => GeneratedConv256.TryCreate(problem)!);
+        direct = new(() => target.Direct(problem)!);
         weights = new(PackWeights);
         parameterStride = WinogradOutputCode.ParameterBytes(formShape);
         parameters = new PackedMemory(2L * blocks * parameterStride);
@@ -56,16 +55,16 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
             WinogradOutputCode.WriteParameters(form, formShape, start, half * Lanes, parameters.Address + (long)half * parameterStride);
     }
 
-    public override string Name => "winograd-conv-nhwc-4x4-avx2";
+    public override string Name => $"winograd-conv-nhwc-4x4-{target.Isa}";
 
     /// <inheritdoc/>
     public override KernelLayout Layout => KernelLayout.ChannelsLast;
 
     /// <summary>The kernel, or null for what it is not made for: other kernels than 3 x 3, strides, dilation, groups, few channels, sums that the transform cannot hold.</summary>
-    public static ConvKernel? TryCreate(ConvProblem problem) => TryCreate(problem, always: false);
-
-    /// <summary>The same, and where asked, transformed for images of any size: for tests.</summary>
-    internal static ConvKernel? TryCreate(ConvProblem problem, bool always)
+    /// <param name="problem">The layer.</param>
+    /// <param name="target">The instruction set, which the CPU has to have.</param>
+    /// <param name="always">Transformed for images of any size: for tests.</param>
+    public static ConvKernel? TryCreate(ConvProblem problem, WinogradTarget target, bool always = false)
     {
         ConvGeometry g = problem.Geometry;
         if (g.SpatialRank != 2 || g.Groups != 1 || g.Kernel.Any(k => k != 3) || g.Stride.Any(s => s != 1) || g.Dilation.Any(d => d != 1)
@@ -83,7 +82,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
             if (Math.Max(above, below) > WinogradTransform.MostSum / byte.MaxValue)
                 return null;
         }
-        return new WinogradConv(problem, always);
+        return new WinogradConv(problem, target, always);
     }
 
     /// <inheritdoc/>
@@ -108,13 +107,21 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         if (batch == 0)
             return;
         Shape s = ShapeFor(batch, inputSpatial[0], inputSpatial[1]);
-        if (!s.Pays)
-        {
-            direct.Value.Run(input, batch, inputSpatial[0], inputSpatial[1], output, residual);
-            return;
-        }
         if (residual is { } given && given.Other.Length != output.Length)
             throw new ArgumentException($"{given.Other.Length} bytes to add to {output.Length}.");
+        const int directly = 0, transformed = 1;
+        long start = 0;
+        int way = s.Pays is bool known ? (known ? transformed : directly) : s.Quicker.Next(out start);
+        if (way == transformed)
+            Run(s, input, output, residual);
+        else
+            direct.Value.Run(input, batch, inputSpatial[0], inputSpatial[1], output, residual);
+        if (start != 0)
+            s.Quicker.Done(way, start);
+    }
+
+    private void Run(Shape s, ReadOnlyMemory<byte> input, Memory<byte> output, ConvResidual? residual)
+    {
         using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin(), other = residual?.Other.Pin() ?? default;
         ConvSumNumbers numbers = default;
         SumShape? sum = residual is { Rule: var rule } ? SumShape.Of(formShape, rule) : null;
@@ -267,12 +274,11 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
             AllTiles = batch * TilesOfImage;
             int perTile = Points * (conv.padded * sizeof(short) + WinogradProductsCode.Lanes * sizeof(int)), mostTiles = Math.Max(1, BlockBytes / perTile);
             TileBlocks = (AllTiles + mostTiles - 1) / mostTiles;
-            double tile = TileProducts + InputTransform / conv.outputs + OutputTransform / conv.channels;
-            Pays = conv.always || AllTiles * tile + TileBlocks * WeightTransform < (double)batch * OutHeight * OutWidth * DirectPixel;
+            Pays = conv.always ? true : conv.target.Costs.Pays(AllTiles, TileBlocks, (long)batch * OutHeight * OutWidth, conv.channels, conv.outputs);
             // Where there are fewer blocks than threads, each of these transforms all inputs, and takes a part of the output channels.
             Parts = TileBlocks >= threads ? 1 : Math.Min(threads, conv.blocks);
             most = (AllTiles + TileBlocks - 1) / TileBlocks;
-            int steps = conv.padded / WinogradTransform.Channels, mostChannels = most <= WinogradProductsCode.MostTiles ? ChannelsReadOnce : MostChunkChannels, chunks = (conv.padded + mostChannels - 1) / mostChannels;
+            int steps = conv.padded / WinogradTransform.Channels, mostChannels = most <= conv.target.MostTiles ? ChannelsReadOnce : MostChunkChannels, chunks = (conv.padded + mostChannels - 1) / mostChannels;
             ChunkChannels = (steps + chunks - 1) / chunks * WinogradTransform.Channels;
             // A line more, so that points do not all fall into the same set of the cache.
             const int line = 64 / sizeof(short);
@@ -303,8 +309,11 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
 
         private int TilesOfImage { get; }
 
-        /// <summary>Whether this is faster than the direct way.</summary>
-        public bool Pays { get; }
+        /// <summary>Whether this is quicker than the direct way; null where <see cref="Quicker"/> has to find out.</summary>
+        public bool? Pays { get; }
+
+        /// <summary>The direct way, 0, and this one, 1.</summary>
+        public QuickerWay Quicker { get; } = new();
 
         /// <summary>Blocks of tiles that are transformed together.</summary>
         public int TileBlocks { get; }
@@ -344,7 +353,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         /// <summary>The code that multiplies so many tiles by the weights of so many channels: made when it is first asked for.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public MachineCode Multiply(int tiles, int channels, bool adds) => multiply[(most - tiles) * 4 + (channels < ChunkChannels ? 2 : 0) + (adds ? 1 : 0)] ??=
-            WinogradProductsCode.For(new WinogradProductsSpec(tiles, channels, conv.padded * sizeof(short), PointStep * sizeof(short), ChunkPointStep * sizeof(short), adds));
+            WinogradProductsCode.For(new WinogradProductsSpec(tiles, channels, conv.padded * sizeof(short), PointStep * sizeof(short), ChunkPointStep * sizeof(short), adds, conv.target.Wide));
 
         /// <summary>The code that ends tiles of so many rows and columns and so many channels: likewise.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -14,9 +14,10 @@ public static class KernelSelector
     // Fastest first; the reference takes everything, so it closes the ladder. A line a kernel.
     internal static readonly (KernelTier Tier, Func<CpuFeatures, bool> Runs, Func<ConvProblem, ConvKernel?> Make)[] ConvLadder =
     [
+        (KernelTier.Generated, cpu => cpu.Avx512Vnni && cpu.Avx2Code, p => WinogradConv.TryCreate(p, WinogradTarget.Avx512Vnni)),
         (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedConv.TryCreate),
         (KernelTier.Generated, cpu => cpu.Avx512Vnni, GeneratedDepthwise.TryCreate),
-        (KernelTier.Generated, cpu => cpu.Avx2Code, WinogradConv.TryCreate),
+        (KernelTier.Generated, cpu => cpu.Avx2Code, p => WinogradConv.TryCreate(p, WinogradTarget.Avx2)),
         (KernelTier.Generated, cpu => cpu.Avx2Code, GeneratedConv256.TryCreate),
         (KernelTier.Generated, cpu => cpu.Avx2Code, GeneratedDepthwise256.TryCreate),
         (KernelTier.Vector, cpu => cpu.Vector128, VectorDepthwise.TryCreate),

@@ -50,10 +50,35 @@ public class WinogradConvTests
         byte[] pixels = [.. Enumerable.Range(0, planes.Length).Select(i => planes[i % channels * size * size + i / channels])];
         byte[] expected = new byte[outputs * size * size], actual = new byte[expected.Length];
         new ReferenceConv(problem).Run(planes, 1, [size, size], expected);
-        ConvKernel kernel = WinogradConv.TryCreate(problem, always: true)!;
-        kernel.Run(pixels, 1, [size, size], actual);
+        foreach (WinogradTarget target in CpuFeatures.Current.Avx512Vnni ? [WinogradTarget.Avx2, WinogradTarget.Avx512Vnni] : new[] { WinogradTarget.Avx2 })
+        {
+            ConvKernel kernel = WinogradConv.TryCreate(problem, target, always: true)!;
+            kernel.Run(pixels, 1, [size, size], actual);
 
-        Assert.Equal(expected, Enumerable.Range(0, expected.Length).Select(i => actual[i % (size * size) * outputs + i / (size * size)]));
-        (kernel as IDisposable)!.Dispose();
+            Assert.Equal(expected, Enumerable.Range(0, expected.Length).Select(i => actual[i % (size * size) * outputs + i / (size * size)]));
+            (kernel as IDisposable)!.Dispose();
+        }
+    }
+
+    /// <summary>Where costs were not measured, the first images of a size are run both ways: the same bytes each time.</summary>
+    [Fact]
+    public void Ways_that_are_timed_agree()
+    {
+        Assert.SkipUnless(CpuFeatures.Current.Avx2Code, "Needs AVX2 and FMA.");
+        var costs = new WinogradCosts(DirectPixel: 1, TileProducts: 16, InputTransform: 0, OutputTransform: 0, WeightTransform: 0, Measured: false);
+        Assert.Null(costs.Pays(tiles: 4, blocks: 1, pixels: 64, inputs: 32, outputs: 32));
+        Assert.True((costs with { Measured = true }).Pays(tiles: 3, blocks: 1, pixels: 64, inputs: 32, outputs: 32));
+        Assert.True(costs.Pays(tiles: 1, blocks: 1, pixels: 64, inputs: 32, outputs: 32));
+        Assert.False(costs.Pays(tiles: 9, blocks: 1, pixels: 64, inputs: 32, outputs: 32));
+
+        ConvCase c = Enumerable.Range(0, int.MaxValue).Select(i => ConvCase.Make("winograd", i)).First(c => c.OutputSpatial.All(s => s > 8) && WinogradConv.TryCreate(c.Problem, WinogradTarget.Avx2) is not null);
+        using var kernel = (WinogradConv)WinogradConv.TryCreate(c.Problem, WinogradTarget.Avx2 with { Costs = costs })!;
+        byte[]? expected = null;
+        for (int run = 0; run < 14; run++)
+        {
+            byte[] actual = new byte[c.Batch * c.OutputChannels * c.OutputSpatial.Aggregate(1, (a, b) => a * b)];
+            kernel.Run(c.Numbers!.Input, c.Batch, c.Spatial, actual);
+            Assert.Equal(expected ??= actual, actual);
+        }
     }
 }

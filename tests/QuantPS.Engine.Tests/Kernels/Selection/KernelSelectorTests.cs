@@ -25,7 +25,7 @@ public class KernelSelectorTests
     [InlineData("reference", true, true, true, true, "reference-conv")]
     [InlineData("vector", true, true, true, true, "vector-conv-im2col-4x2-avxvnni")]
     [InlineData("Vector", false, false, true, true, "vector-conv-im2col-4x2-avx2")]
-    [InlineData(null, true, true, true, true, "generated-conv-nhwc-14x32-avx512vnni", false, true)]
+    [InlineData(null, true, true, true, true, "winograd-conv-nhwc-4x4-avx512vnni", false, true)]
     [InlineData(null, false, true, true, true, "winograd-conv-nhwc-4x4-avx2", false, true)]
     [InlineData("generated", false, false, true, true, "winograd-conv-nhwc-4x4-avx2", false, true)]
     [InlineData("vector", false, false, true, true, "vector-conv-im2col-4x2-avx2", false, true)]
