@@ -92,8 +92,33 @@ public static class TensorProtos
         }
     }
 
+    /// <summary>The values of an integer tensor of 8 to 32 bits as they are in memory, little-endian.</summary>
+    /// <exception cref="QuantException">UnsupportedDType, InvalidModel (wrong number of values, data outside the file).</exception>
+    public static ReadOnlySpan<byte> ToBytes(this TensorProto tensor)
+    {
+        return tensor.Type() switch
+        {
+            DataType.Int8 or DataType.Uint8 => tensor.Values<byte>(() => Narrow(v => unchecked((byte)v))),
+            DataType.Int16 or DataType.Uint16 => Bytes(tensor.Values<ushort>(() => Narrow(v => unchecked((ushort)v)))),
+            DataType.Int32 => Bytes(tensor.Values<int>(tensor.Int32Data.ToArray)),
+            _ => throw new QuantException(ErrorIds.UnsupportedDType, $"The tensor '{tensor.Name}' has the element type {tensor.Type()}, not integers of 8 to 32 bits.", tensor.Name),
+        };
+
+        T[] Narrow<T>(Func<int, T> f) => [.. tensor.Int32Data.Select(f)];
+
+        static ReadOnlySpan<byte> Bytes<T>(T[] values) where T : unmanaged => MemoryMarshal.AsBytes<T>(values);
+    }
+
     /// <summary>A float32 tensor of the same shape.</summary>
     public static Tensor ToTensor(this TensorProto tensor) => new(tensor.Shape(), tensor.ToFloats()) { Name = tensor.Name };
+
+    /// <summary>A float32 tensor of which there is only the shape.</summary>
+    public static TensorProto Shaped(string name, int[] shape)
+    {
+        TensorProto tensor = new() { Name = name, DataType = (int)DataType.Float };
+        tensor.Dims.AddRange(shape.Select(d => (long)d));
+        return tensor;
+    }
 
     /// <summary>The one value of a scalar or of a tensor with a single element.</summary>
     /// <exception cref="QuantException">InvalidModel: more or fewer elements than one.</exception>

@@ -28,7 +28,7 @@ public sealed class Gemm : WeightOperator
         if (WhyNotConstant(context, 2, "bias") is string bias)
             return bias;
         int[] shape = context.ConstantInput(2)!.Shape();
-        int count = TensorShape.Count(shape), channels = Weight(context).Dims[0];
+        int count = TensorShape.Count(shape), channels = Channels(context);
         return count == 1 || (count == channels && shape[^1] == channels) ? null
             : $"its bias [{TensorShape.Format(shape)}] is not one value per output";
     }
@@ -41,7 +41,7 @@ public sealed class Gemm : WeightOperator
     public override float[]? Bias(NodeContext context)
     {
         float[]? bias = context.ConstantInput(2)?.ToFloats();
-        int channels = Weight(context).Dims[0];
+        int channels = Channels(context);
         return bias is [float one] && channels > 1 ? [.. Enumerable.Repeat(one, channels)] : bias;
     }
 
@@ -55,4 +55,6 @@ public sealed class Gemm : WeightOperator
         && writer.Write("QGemm", IntegerWriter.Microsoft,
             [.. writer.Input(0), .. writer.Weight(1).Names, writer.Bias(2).FirstOrDefault(""), .. writer.OutputParameters],
             Nodes.Attribute("alpha", 1f), Nodes.Attribute("transA", 0L), Nodes.Attribute("transB", writer.Node.GetInt("transB", 0)));
+
+    private int Channels(NodeContext context) => context.ConstantInput(1)!.Shape()[WeightIsTransposed(context.Node) ? 1 : 0];
 }

@@ -89,8 +89,13 @@ internal sealed class IntegerTensor
 
     public static IntegerTensor FromProto(TensorProto tensor)
     {
-        long[] values = tensor.ToLongs();
         IntegerTensor t = Allocate(tensor.Type(), tensor.Shape());
+        if (!t.IsFourBit)
+        {
+            tensor.ToBytes().CopyTo(t.Memory.Span);
+            return t;
+        }
+        long[] values = tensor.ToLongs();
         for (int i = 0; i < values.Length; i++)
             t[i] = (int)values[i];
         return t;

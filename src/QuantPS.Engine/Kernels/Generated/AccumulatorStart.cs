@@ -11,10 +11,8 @@ internal static class AccumulatorStart
         ReadOnlySpan<sbyte> w = problem.Weight.Span;
         for (int o = 0; o < values.Length; o++)
         {
-            int sum = 0;
-            foreach (sbyte v in w.Slice(o * problem.Depth, problem.Depth))
-                sum += v;
-            values[o] = unchecked(-problem.InputZeroPoint * sum + (bias?[o] ?? 0));
+            (int above, int below) = WeightSums.Of(w.Slice(o * problem.Depth, problem.Depth));
+            values[o] = unchecked(-problem.InputZeroPoint * (above - below) + (bias?[o] ?? 0));
         }
         return values;
     }

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
 namespace QuantPS.Engine.Kernels.Generated;
@@ -16,140 +18,213 @@ internal sealed class FittedQuads
     /// <summary>Quads of a group at most.</summary>
     public const int MostInGroup = 4;
 
-    private const int BlockBytes = 8 * 4, BlockLanes = BlockBytes / 2;
+    private const int BlockBytes = 8 * 4;
 
     // Of the candidates for a group, those that are looked at.
     private const int MostTried = 512;
 
-    private readonly List<Fitted[]> groups = [];
-    private readonly int quadBytes;
+    private readonly sbyte[] weights;
+    private readonly int[] order;
+
+    // By the groups' size.
+    private readonly int[] quadsInGroups = new int[MostInGroup + 1];
 
     /// <param name="weights">32 bytes a quad and block: four weights of each of 8 output channels.</param>
     /// <param name="blocks">One or two.</param>
     /// <param name="mostInput">The largest input, 127 to 255.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public FittedQuads(ReadOnlySpan<sbyte> weights, int blocks, int mostInput)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(blocks, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(blocks, 2);
         ArgumentOutOfRangeException.ThrowIfLessThan(mostInput, 127);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(mostInput, byte.MaxValue);
-        int most = short.MaxValue / mostInput;
-        List<Fitted> quads = [];
         Blocks = blocks;
-        quadBytes = blocks * BlockBytes;
-        Span<sbyte> part = stackalloc sbyte[quadBytes], rest = stackalloc sbyte[quadBytes];
-        for (int quad = 0; quad < weights.Length / quadBytes; quad++)
-        {
-            weights.Slice(quad * quadBytes, quadBytes).CopyTo(part);
-            bool whole = TakeApart(part, rest, most);
-            quads.Add(new Fitted(quad, part.ToArray()));
-            if (!whole)
-                quads.Add(new Fitted(quad, rest.ToArray()));
-        }
-        // The fullest first, each with the fullest that fit: the emptier ones are easier to find a place for.
-        quads.Sort((a, b) => b.Load != a.Load ? b.Load.CompareTo(a.Load) : a.Quad.CompareTo(b.Quad));
-        LinkedList<Fitted> left = new(quads);
-        while (left.First is { } first)
-        {
-            left.Remove(first);
-            List<Fitted> group = [first.Value];
-            FilledLanes filled = first.Value.Filled;
-            int tried = 0;
-            for (LinkedListNode<Fitted>? node = left.First, next; node is not null && group.Count < MostInGroup && tried < MostTried; node = next, tried++)
-            {
-                next = node.Next;
-                FilledLanes together = filled + node.Value.Filled;
-                if (!together.KeepTo((ushort)most))
-                    continue;
-                filled = together;
-                group.Add(node.Value);
-                left.Remove(node);
-            }
-            groups.Add([.. group]);
-        }
+        int quadBytes = blocks * BlockBytes, most = short.MaxValue / mostInput;
+        ReadOnlySpan<sbyte> parts = TakenApart(weights, quadBytes, most, out int[] quads);
+        (FilledLanes[] filled, int[] sorted) = Fullest(parts, quadBytes);
+        int[] grouped = Grouped(filled, (ushort)most, out byte[] sizes);
         // Stable, largest groups first: the order in which the code takes them.
-        groups = [.. groups.OrderByDescending(g => g.Length)];
+        this.weights = new sbyte[parts.Length];
+        order = new int[grouped.Length];
+        int at = 0;
+        for (int size = MostInGroup; size >= 1; size--)
+        {
+            int before = at;
+            for (int first = 0, group = 0; first < grouped.Length; first += sizes[group++])
+            {
+                for (int i = first; i < first + size && sizes[group] == size; i++, at++)
+                {
+                    int part = sorted[grouped[i]];
+                    order[at] = quads[part];
+                    parts.Slice(part * quadBytes, quadBytes).CopyTo(this.weights.AsSpan(at * quadBytes));
+                }
+            }
+            quadsInGroups[size] = at - before;
+        }
     }
 
     /// <summary>One or two.</summary>
     public int Blocks { get; }
 
     /// <summary>Instructions that a tile of them takes.</summary>
-    public int Instructions => groups.Sum(g => ConvTileCode256.InstructionsOfGroup(Blocks, g.Length));
+    public int Instructions
+    {
+        get
+        {
+            int sum = 0;
+            for (int size = 1; size <= MostInGroup; size++)
+                sum += quadsInGroups[size] / size * ConvTileCode256.InstructionsOfGroup(Blocks, size);
+            return sum;
+        }
+    }
 
     /// <summary>All quads, those of a group side by side.</summary>
-    public IEnumerable<int> Order => groups.SelectMany(g => g).Select(q => q.Quad);
+    public ReadOnlySpan<int> Order => order;
 
     /// <summary>How many quads are in groups of so many.</summary>
-    public int QuadsInGroupsOf(int size) => groups.Where(g => g.Length == size).Sum(g => g.Length);
+    public int QuadsInGroupsOf(int size) => quadsInGroups[size];
 
     /// <summary>Writes the weights in <see cref="Order"/>, 32 bytes a quad and block.</summary>
-    public void Write(Span<sbyte> to)
+    public void Write(Span<sbyte> to) => weights.CopyTo(to);
+
+    /// <summary>The weights, where two neighbouring ones are above the most, or below minus that, in sum, as two parts that follow each other.</summary>
+    /// <param name="weights">Of all quads.</param>
+    /// <param name="quadBytes">Of a quad.</param>
+    /// <param name="most">128 or more.</param>
+    /// <param name="quads">The quad of each part.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static ReadOnlySpan<sbyte> TakenApart(ReadOnlySpan<sbyte> weights, int quadBytes, int most, out int[] quads)
     {
-        foreach (Fitted quad in groups.SelectMany(g => g))
+        int count = weights.Length / quadBytes;
+        quads = new int[count];
+        for (int quad = 0; quad < count; quad++)
+            quads[quad] = quad;
+        // Of two with different signs neither is above 128.
+        const int mostOfTwo = 2 * -sbyte.MinValue;
+        if (most >= mostOfTwo)
+            return weights;
+        List<int> quadOf = new(2 * count);
+        var parts = new sbyte[2 * weights.Length];
+        for (int quad = 0; quad < count; quad++)
         {
-            quad.Weights.CopyTo(to);
-            to = to[quadBytes..];
+            Span<sbyte> part = parts.AsSpan(quadOf.Count * quadBytes, quadBytes), rest = parts.AsSpan((quadOf.Count + 1) * quadBytes, quadBytes);
+            weights.Slice(quad * quadBytes, quadBytes).CopyTo(part);
+            rest.Clear();
+            bool whole = true;
+            for (int i = 0; i < part.Length; i += 2)
+            {
+                if (Math.Abs(part[i] + part[i + 1]) <= most)
+                    continue;
+                whole = false;
+                for (int k = i; k < i + 2; k++)
+                {
+                    rest[k] = (sbyte)(part[k] / 2);
+                    part[k] -= rest[k];
+                }
+            }
+            quadOf.Add(quad);
+            if (!whole)
+                quadOf.Add(quad);
         }
+        quads = [.. quadOf];
+        return parts.AsSpan(0, quadOf.Count * quadBytes);
     }
 
-    /// <summary>Moves half of every two neighbouring weights that are above the most, 128 or more, or below minus that, in sum. True if there are none.</summary>
-    private static bool TakeApart(Span<sbyte> part, Span<sbyte> rest, int most)
+    /// <summary>Parts in falling order of how full their lanes are, the sum of the squares: emptier ones are easier to find a place for.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static (FilledLanes[] Filled, int[] Sorted) Fullest(ReadOnlySpan<sbyte> parts, int quadBytes)
     {
-        bool whole = true;
-        rest.Clear();
-        for (int i = 0; i < part.Length; i += 2)
+        int count = parts.Length / quadBytes;
+        var filled = new FilledLanes[count];
+        var keys = new long[count];
+        for (int part = 0; part < count; part++)
         {
-            // Of two with different signs neither is above 128.
-            if (Math.Abs(part[i] + part[i + 1]) <= most)
-                continue;
-            whole = false;
-            for (int k = i; k < i + 2; k++)
-            {
-                rest[k] = (sbyte)(part[k] / 2);
-                part[k] -= rest[k];
-            }
+            filled[part] = new FilledLanes(parts.Slice(part * quadBytes, quadBytes));
+            keys[part] = (long)(int.MaxValue - filled[part].SumOfSquares()) << 32 | (uint)part;
         }
-        return whole;
+        Array.Sort(keys);
+        var inOrder = new FilledLanes[count];
+        var sorted = new int[count];
+        for (int i = 0; i < count; i++)
+            inOrder[i] = filled[sorted[i] = (int)keys[i]];
+        return (inOrder, sorted);
     }
 
-    /// <summary>Weights of a quad.</summary>
-    private sealed class Fitted
+    /// <summary>Groups one behind the other: the first part that is left, with the first others that keep to the most together.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int[] Grouped(FilledLanes[] filled, ushort most, out byte[] sizes)
     {
-        public Fitted(int quad, sbyte[] weights)
+        int count = filled.Length, at = 0, groups = 0;
+        // Of each part the next one that is left; the last entry's is the first of all.
+        var next = new int[count + 1];
+        for (int part = 0; part < count; part++)
+            next[part] = part + 1;
+        next[count] = 0;
+        var grouped = new int[count];
+        sizes = new byte[count];
+        while (at < count)
         {
-            Quad = quad;
-            Weights = weights;
-            Span<ushort> above = stackalloc ushort[2 * BlockLanes], below = stackalloc ushort[2 * BlockLanes];
-            above.Clear();
-            below.Clear();
-            for (int lane = 0; lane < weights.Length / 2; lane++)
+            int first = next[count], size = 1;
+            next[count] = next[first];
+            grouped[at++] = first;
+            FilledLanes sum = filled[first];
+            for (int before = count, part = next[count], tried = 0; part < count && size < MostInGroup && tried < MostTried; part = next[before], tried++)
             {
-                int first = weights[2 * lane], second = weights[2 * lane + 1];
-                above[lane] = (ushort)(Math.Max(first, 0) + Math.Max(second, 0));
-                below[lane] = (ushort)-(Math.Min(first, 0) + Math.Min(second, 0));
-                Load += above[lane] * above[lane] + below[lane] * below[lane];
+                FilledLanes together = sum + filled[part];
+                if (!together.KeepTo(most))
+                {
+                    before = part;
+                    continue;
+                }
+                sum = together;
+                grouped[at++] = part;
+                size++;
+                next[before] = next[part];
             }
-            Filled = new FilledLanes(Vector256.Create<ushort>(above), Vector256.Create<ushort>(below), Vector256.Create<ushort>(above[BlockLanes..]), Vector256.Create<ushort>(below[BlockLanes..]));
+            sizes[groups++] = (byte)size;
         }
-
-        /// <summary>The quad whose weights, or part of them, these are.</summary>
-        public int Quad { get; }
-
-        public sbyte[] Weights { get; }
-
-        public FilledLanes Filled { get; }
-
-        /// <summary>How full the lanes are: the sum of the squares.</summary>
-        public int Load { get; }
+        return grouped;
     }
 
     /// <summary>Lane l, of 16 a block, are two neighbouring weights: their positive ones in sum, and the negative ones without their sign.</summary>
-    private readonly record struct FilledLanes(Vector256<ushort> Positive, Vector256<ushort> Negative, Vector256<ushort> SecondPositive, Vector256<ushort> SecondNegative)
+    private readonly struct FilledLanes
     {
-        public static FilledLanes operator +(in FilledLanes a, in FilledLanes b) =>
-            new(a.Positive + b.Positive, a.Negative + b.Negative, a.SecondPositive + b.SecondPositive, a.SecondNegative + b.SecondNegative);
+        private readonly Vector256<ushort> positive, negative, secondPositive, secondNegative;
 
-        public bool KeepTo(ushort most) => Vector256.LessThanOrEqualAll(Vector256.Max(Vector256.Max(Positive, Negative), Vector256.Max(SecondPositive, SecondNegative)), Vector256.Create(most));
+        /// <param name="weights">Of a part.</param>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public FilledLanes(ReadOnlySpan<sbyte> weights)
+        {
+            ref sbyte first = ref MemoryMarshal.GetReference(weights);
+            (positive, negative) = Lanes(Vector256.LoadUnsafe(ref first));
+            if (weights.Length > BlockBytes)
+                (secondPositive, secondNegative) = Lanes(Vector256.LoadUnsafe(ref first, BlockBytes));
+        }
+
+        private FilledLanes(Vector256<ushort> positive, Vector256<ushort> negative, Vector256<ushort> secondPositive, Vector256<ushort> secondNegative) =>
+            (this.positive, this.negative, this.secondPositive, this.secondNegative) = (positive, negative, secondPositive, secondNegative);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static FilledLanes operator +(in FilledLanes a, in FilledLanes b) =>
+            new(a.positive + b.positive, a.negative + b.negative, a.secondPositive + b.secondPositive, a.secondNegative + b.secondNegative);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public bool KeepTo(ushort most) => Vector256.LessThanOrEqualAll(Vector256.Max(Vector256.Max(positive, negative), Vector256.Max(secondPositive, secondNegative)), Vector256.Create(most));
+
+        public int SumOfSquares() => (int)(Squares(positive) + Squares(negative) + Squares(secondPositive) + Squares(secondNegative));
+
+        private static uint Squares(Vector256<ushort> lanes)
+        {
+            (Vector256<uint> low, Vector256<uint> high) = Vector256.Widen(lanes);
+            return Vector256.Sum(low * low + high * high);
+        }
+
+        private static (Vector256<ushort> Positive, Vector256<ushort> Negative) Lanes(Vector256<sbyte> weights)
+        {
+            // Bytes 2 l and 2 l + 1 as int16.
+            Vector256<short> pairs = weights.AsInt16(), even = pairs << 8 >> 8, odd = pairs >> 8, zero = default;
+            return ((Vector256.Max(even, zero) + Vector256.Max(odd, zero)).AsUInt16(), (-(Vector256.Min(even, zero) + Vector256.Min(odd, zero))).AsUInt16());
+        }
     }
 }

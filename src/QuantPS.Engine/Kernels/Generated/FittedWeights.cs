@@ -20,7 +20,7 @@ internal sealed unsafe class FittedWeights : IDisposable
         long bytes = 0;
         for (int unit = 0; unit < units.Length; unit++)
         {
-            units[unit] = new Unit(bytes, quads, (fitted[unit]?.Blocks ?? 0) * BlockBytes, [.. fitted[unit]?.Order ?? []]);
+            units[unit] = new Unit(bytes, quads, (fitted[unit]?.Blocks ?? 0) * BlockBytes, fitted[unit] is { } own ? own.Order.ToArray() : []);
             quads += units[unit].Order.Length;
             bytes += units[unit].Bytes;
         }
@@ -52,12 +52,14 @@ internal sealed unsafe class FittedWeights : IDisposable
     /// <summary>Where in the window each quad of each unit is read, in bytes.</summary>
     /// <param name="runOffsets">Where each run of bytes that lie side by side starts.</param>
     /// <param name="runQuads">Quads of a run.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public PackedMemory Offsets(int[] runOffsets, int runQuads)
     {
         PackedMemory offsets = new((long)quads * sizeof(int));
         var to = (int*)offsets.Address;
-        foreach (int quad in units.SelectMany(u => u.Order))
-            *to++ = runOffsets[quad / runQuads] + quad % runQuads * 4;
+        foreach (Unit unit in units)
+            foreach (int quad in unit.Order)
+                *to++ = runOffsets[quad / runQuads] + quad % runQuads * 4;
         return offsets;
     }
 
@@ -70,6 +72,7 @@ internal sealed unsafe class FittedWeights : IDisposable
     /// <summary>The quads of a unit: which they are, and where groups of each size end, the largest first.</summary>
     private sealed class Unit
     {
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public Unit(long place, int first, int quadBytes, int[] order)
         {
             (Place, First, QuadBytes, Order) = (place, first, quadBytes, order);

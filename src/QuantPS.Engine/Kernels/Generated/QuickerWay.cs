@@ -27,22 +27,19 @@ internal sealed class QuickerWay
         return run % 2;
     }
 
-    /// <summary>A run is over.</summary>
-    public void Done(int way, long start)
-    {
-        if (start == 0 || chosen >= 0)
-            return;
-        Count(way, Stopwatch.GetTimestamp() - start);
-    }
+    /// <summary>A run is over. Returns the way that is not gone any more, if it was the run that decided it.</summary>
+    public int? Done(int way, long start) => start == 0 || chosen >= 0 ? null : Count(way, Stopwatch.GetTimestamp() - start);
 
     /// <summary>A counted run of a way took so long, in any unit.</summary>
-    internal void Count(int way, long took)
+    internal int? Count(int way, long took)
     {
         lock (gate)
         {
             shortest[way] = Math.Min(shortest[way], took);
-            if (++counted == 2 * Rounds)
-                chosen = shortest[1] < shortest[0] ? 1 : 0;
+            if (++counted != 2 * Rounds)
+                return null;
+            chosen = shortest[1] < shortest[0] ? 1 : 0;
+            return 1 - chosen;
         }
     }
 }

@@ -281,22 +281,38 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected void PackPanel(int panel, Span<sbyte> to)
     {
-        ConvGeometry g = Problem.Geometry;
-        ReadOnlySpan<sbyte> w = Problem.Weight.Span;
-        int kh = g.Kernel[0], kw = g.Kernel[1], perGroup = Problem.ChannelsPerGroup;
+        int taps = Problem.Geometry.Kernel[0] * Problem.Geometry.Kernel[1], depth = Problem.ChannelsPerGroup * taps;
+        int quadBytes = panelBlocks * blockLanes * 4, runBytes = RunQuads * quadBytes;
         (int first, int blocks, int last) = ChannelsOf(panel, 1);
-        for (int run = 0; run < RunStarts.Length; run++)
+        int[] places = PlacesOfRuns();
+        for (int c = 0; c < (blocks - 1) * blockLanes + last; c++)
         {
-            for (int k = 0; k < RunBytes; k++)
+            ReadOnlySpan<sbyte> from = Problem.Weight.Span.Slice((first + c) * depth, depth);
+            for (int run = 0, at = 0; run < RunStarts.Length; run++)
             {
-                int tapH = rows ? run : run / kw, tapW = rows ? k / perGroup : run % kw, channel = k % perGroup;
-                for (int c = 0; c < (blocks - 1) * blockLanes + last; c++)
-                {
-                    int at = (((run * RunQuads + k / 4) * panelBlocks + c / blockLanes) * blockLanes + c % blockLanes) * 4 + k % 4;
-                    to[at] = w[((first + c) * perGroup + channel) * kh * kw + tapH * kw + tapW];
-                }
+                Span<sbyte> column = to.Slice(run * runBytes + c * 4, runBytes - c * 4);
+                for (int quad = 0; quad < RunBytes / 4; quad++, column = column[Math.Min(quadBytes, column.Length)..])
+                    for (int k = 0; k < 4; k++)
+                        column[k] = from[places[at++]];
+                for (int k = 0; k < RunBytes % 4; k++)
+                    column[k] = from[places[at++]];
             }
         }
+    }
+
+    /// <summary>Where in an output channel's weights, [input channel][row][column], those of each run are, in the order of memory.</summary>
+    private int[] PlacesOfRuns()
+    {
+        int kh = Problem.Geometry.Kernel[0], kw = Problem.Geometry.Kernel[1], perGroup = Problem.ChannelsPerGroup, at = 0;
+        var places = new int[RunStarts.Length * RunBytes];
+        for (int run = 0; run < RunStarts.Length; run++)
+        {
+            (int tapH, int firstW) = rows ? (run, 0) : (run / kw, run % kw);
+            for (int tapW = firstW; tapW < (rows ? kw : firstW + 1); tapW++)
+                for (int channel = 0; channel < perGroup; channel++)
+                    places[at++] = (channel * kh + tapH) * kw + tapW;
+        }
+        return places;
     }
 
     /// <summary>Bytes of <see cref="PackPanel"/>.</summary>

@@ -31,8 +31,8 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
     private readonly int outputs, channels, padded, blocks, parameterStride;
     private readonly WinogradTarget target;
     private readonly bool always;
-    private readonly Lazy<TiledConv> direct;
-    private readonly Lazy<PackedMemory> weights;
+    private Lazy<TiledConv> direct;
+    private Lazy<PackedMemory> weights;
     private readonly PackedMemory parameters;
     private Shape? shape;
 
@@ -47,7 +47,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         (outputs, channels) = (problem.OutputChannels, problem.InputChannels);
         padded = (channels + WinogradTransform.Channels - 1) / WinogradTransform.Channels * WinogradTransform.Channels;
         blocks = (outputs + WinogradProductsCode.Lanes - 1) / WinogradProductsCode.Lanes;
-        direct = new(() => target.Direct(problem)!);
+        direct = MakeDirect();
         weights = new(PackWeights);
         parameterStride = WinogradOutputCode.ParameterBytes(formShape);
         parameters = new PackedMemory(2L * blocks * parameterStride);
@@ -73,12 +73,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
         ReadOnlySpan<sbyte> w = problem.Weight.Span;
         for (int o = 0; o < problem.OutputChannels; o++)
         {
-            int above = 0, below = 0;
-            foreach (sbyte v in w.Slice(o * problem.Depth, problem.Depth))
-            {
-                above += Math.Max((int)v, 0);
-                below -= Math.Min((int)v, 0);
-            }
+            (int above, int below) = WeightSums.Of(w.Slice(o * problem.Depth, problem.Depth));
             if (Math.Max(above, below) > WinogradTransform.MostSum / byte.MaxValue)
                 return null;
         }
@@ -116,12 +111,23 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
             Run(s, input, output, residual);
         else
             direct.Value.Run(input, batch, inputSpatial[0], inputSpatial[1], output, residual);
-        if (start != 0)
-            s.Quicker.Done(way, start);
+        // Weights of the way that is no more gone are left to the finalizers, as others may be at work on them; an image of another size packs them anew.
+        switch (s.Quicker.Done(way, start))
+        {
+            case directly:
+                direct = MakeDirect();
+                break;
+            case transformed:
+                weights = new(PackWeights);
+                break;
+        }
     }
+
+    private Lazy<TiledConv> MakeDirect() => new(() => target.Direct(problem)!);
 
     private void Run(Shape s, ReadOnlyMemory<byte> input, Memory<byte> output, ConvResidual? residual)
     {
+        PackedMemory packed = weights.Value;
         using System.Buffers.MemoryHandle x = input.Pin(), y = output.Pin(), other = residual?.Other.Pin() ?? default;
         ConvSumNumbers numbers = default;
         SumShape? sum = residual is { Rule: var rule } ? SumShape.Of(formShape, rule) : null;
@@ -130,10 +136,11 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
             numbers = RequantizationCode.SumNumbers(form, formShape, residual!.Value.Rule);
             numbers.Distance = (byte*)other.Pointer - (byte*)y.Pointer;
         }
-        KernelThreads.SplitAmong(s.Threads, s.TileBlocks * s.Parts, new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer, weights.Value, sum, &numbers));
+        KernelThreads.SplitAmong(s.Threads, s.TileBlocks * s.Parts, new Work(this, s, (byte*)x.Pointer, (byte*)y.Pointer, packed, sum, &numbers));
         if (residual is { } late && sum is null)
             BinaryKernel.Run(output, late.Other, output, late.Rule);
         // Finalizers free weights and parameters, and the code that reads them holds no reference to these objects.
+        GC.KeepAlive(packed);
         GC.KeepAlive(this);
     }
 
@@ -147,6 +154,7 @@ internal sealed unsafe class WinogradConv : ConvKernel, IDisposable
     }
 
     /// <summary>[block of 16 output channels][pair of input channels][half of the block][tap][8][2], zero behind the channels' ends.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private PackedMemory PackWeights()
     {
         PackedMemory memory = new((long)blocks * WeightBytes);

@@ -45,7 +45,7 @@ internal sealed class QOperatorUnits(UnitValues values)
             weight = values.Weight(integers, GraphIndex.Input(node, form.Weight + 1), GraphIndex.Input(node, form.Weight + 2), transposed ? 1 : 0);
             if (weight is null || (transposed && weight.Rank != 2))
                 return null;
-            constants[WeightName] = TensorProtos.Create(WeightName, weight.Dequantize());
+            constants[WeightName] = TensorProtos.Shaped(WeightName, weight.Shape);
             weight = transposed ? MatrixWeight.Transposed(weight) : weight;
             if (form.Bias >= 0 && GraphIndex.Input(node, form.Bias) is { Length: > 0 } biasName)
             {

@@ -69,7 +69,7 @@ internal sealed class QdqUnits(UnitValues values)
 
     private IntegerUnit? Find(NodeProto node, QuantOperator op)
     {
-        NodeContext context = ContextOf(node);
+        NodeContext context = ContextOf(node, op);
         int[] activations = [.. op.ActivationInputs(node)];
         if (op.QuantizedOutputs(node).Count != 1 || node.Output.Skip(1).Any(o => o.Length > 0) || activations.Any(i => Source(GraphIndex.Input(node, i)) is null)
             || op.WhyFloat(context) is not null)
@@ -151,6 +151,14 @@ internal sealed class QdqUnits(UnitValues values)
         && values.Parameters(UnitValues.EightBit(values.TypeOf(node.Input[0])), node.Input[1], GraphIndex.Input(node, 2)) is QParams p ? (node.Input[0], p) : null;
 
     private NodeContext ContextOf(NodeProto node) => new(values.Graph, node, values.Types) { Dequantized = Dequantized };
+
+    /// <summary>The same for an operator, of whose weight only the shape is asked for.</summary>
+    private NodeContext ContextOf(NodeProto node, QuantOperator op)
+    {
+        NodeContext context = ContextOf(node);
+        return op is WeightOperator && node.Input.Count(i => i == GraphIndex.Input(node, 1)) == 1 && values.Graph.Producer(node.Input[1]) is NodeProto dequantize && IsPair(dequantize, "DequantizeLinear")
+            ? context with { Dequantized = value => value == node.Input[1] ? values.RealShape(value, dequantize.Input[0], dequantize.Input[1]) : Dequantized(value) } : context;
+    }
 
     private static bool IsPair(NodeProto node, string opType) => node.Is(opType) && node.GetInt("block_size", 0) == 0;
 

@@ -81,6 +81,17 @@ internal sealed class UnitValues(OnnxModel model, ValueTypes types, ConstantValu
         return made;
     }
 
+    /// <summary>The same of an 8-bit weight without its values, which a layer takes as integers: type and shape.</summary>
+    /// <param name="value">What DequantizeLinear makes.</param>
+    /// <param name="integers">Of what.</param>
+    /// <param name="scale">With what scales.</param>
+    public TensorProto? RealShape(string value, string integers, string scale)
+    {
+        if (EightBit(TypeOf(integers)) is null || Scales(scale) is null || !constants.Has(value) || constants.Find(integers)?.Typed is not { } t)
+            return Real(value);
+        return TensorProtos.Shaped(value, t.Shape);
+    }
+
     public float[]? Scales(string value) =>
         TypeOf(value) == DataType.Float && constants.Has(value) ? constants.Find(value)!.Real().ToArray() : null;
 

@@ -17,7 +17,7 @@ public class QuickerWayTests
             // The first of each makes code and packs weights.
             Assert.Equal(i >= 2, start != 0);
             if (i >= 2)
-                ways.Count(way, way == 0 ? (i == 6 ? first : 1000) : (i == 3 ? 100 : 500));
+                Assert.Equal(i < 9 ? null : 1 - expected, ways.Count(way, way == 0 ? (i == 6 ? first : 1000) : (i == 3 ? 100 : 500)));
         }
         for (int i = 0; i < 5; i++)
         {
@@ -34,7 +34,7 @@ public class QuickerWayTests
         for (int i = 2; i < 10; i++)
             ways.Count(i % 2, i % 2 == 0 ? 5 : 6);
         Assert.Equal(0, ways.Next(out _));
-        ways.Done(1, starts[11]);
+        Assert.Null(ways.Done(1, starts[11]));
         Assert.Equal(0, ways.Next(out _));
     }
 }
