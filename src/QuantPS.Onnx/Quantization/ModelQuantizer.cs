@@ -50,6 +50,9 @@ public static class ModelQuantizer
         List<QuantizedNode> nodes = [];
         foreach (PlannedNode node in plan.Nodes)
             nodes.Add(MakeNode(calibration.Cache, plan, config.For(node.Name), compat, node, options, qparams, warnings, notes));
+        PlannedNode[] unobserved = [.. plan.Nodes.Where(n => n.IsUnobserved && OperatorRegistry.Find(n.Node).Any(o => o is WeightOperator))];
+        if (unobserved.Length > 0)
+            warnings.Add($"{unobserved.Length} layers stay float, '{unobserved[0].Name}' ({unobserved[0].Node.OpType}) among them: {unobserved[0].Reason}.");
         return new QuantizedGraph(calibration, plan, config, options, qparams, constants, nodes, warnings, notes);
     }
 

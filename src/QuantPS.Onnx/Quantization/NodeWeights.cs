@@ -44,7 +44,7 @@ internal static class NodeWeights
         }
         // A bias has the scales of the outputs' channels; where the weight has those of others, it stays float.
         if (bias is not null && last is not null && options.QuantizeBias && fits)
-            made[BiasIndex] = QuantizeBias(bias, last.QParams, input!.Scales[0]);
+            made[BiasIndex] = QuantizeBias(bias, op is WeightOperator ? [bias.Length] : context.ConstantInput(BiasIndex)!.Shape(), last.QParams, input!.Scales[0]);
         return made;
     }
 
@@ -87,13 +87,13 @@ internal static class NodeWeights
     }
 
     /// <summary>int32 at input scale x weight scale, rounded half to even in double, as ONNX Runtime's own tool does.</summary>
-    private static QuantizedTensor QuantizeBias(float[] bias, QParams weight, float inputScale)
+    private static QuantizedTensor QuantizeBias(float[] bias, int[] shape, QParams weight, float inputScale)
     {
         float[] scales = Array.ConvertAll(weight.Scales.ToArray(), s => inputScale * s);
-        // A bias has a value per output, a normalization's per element of the factor.
+        // A bias has a value per output, a normalization's per element of the factor, whose shape it has.
         int[] integers = [.. bias.Select((b, c) => (int)Math.Clamp(
             Math.Round(b / (double)scales[scales.Length > 1 ? c : 0], MidpointRounding.ToEven), int.MinValue, int.MaxValue))];
-        return QuantizedTensor.FromIntegers(integers, [bias.Length],
+        return QuantizedTensor.FromIntegers(integers, shape,
             new QParams(scales, new int[scales.Length], QDType.QInt32, weight.IsPerChannel ? QScheme.PerChannelAffine : QScheme.PerTensorAffine, 0));
     }
 

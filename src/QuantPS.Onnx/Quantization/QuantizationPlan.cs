@@ -22,6 +22,9 @@ public sealed record PlannedNode
     /// <summary>Why the node runs in float; null when it runs in int8.</summary>
     public string? Reason { get; init; }
 
+    /// <summary>It would run in int8 if what it takes and makes had been observed.</summary>
+    public bool IsUnobserved { get; init; }
+
     /// <summary>The Relu or Clip that became part of the node.</summary>
     public NodeProto? FusedActivation { get; init; }
 
@@ -139,11 +142,12 @@ public sealed class QuantizationPlan
                 reason = !forced && inputs.FirstOrDefault(v => !quantized.Contains(v)) is string floating ? $"its input '{floating}' is float"
                     : inputs.Length == 0 && !op!.IsWorthwhile(ContextOf(node)) ? "its inputs are constants" : null;
                 planned = reason is null ? Chained(planned, forms) ?? Fuse(planned, reasons, forms) : planned;
-                reason ??= WhyUnobserved(planned);
             }
+            string? unobserved = reason is null ? WhyUnobserved(planned) : null;
+            reason ??= unobserved;
             if (reason is not null)
             {
-                nodes.Add(new PlannedNode { Node = node, Index = i, Reason = reason });
+                nodes.Add(new PlannedNode { Node = node, Index = i, Reason = reason, IsUnobserved = unobserved is not null });
                 continue;
             }
             fused.UnionWith(planned.Parts.Skip(1));
@@ -158,6 +162,9 @@ public sealed class QuantizationPlan
                 else
                     Observe(output, planned);
             }
+            // So that the Add can still be excluded afterwards. What a Relu or Clip cuts off is not watched: that would keep ONNX Runtime from making it with its layer.
+            if (calibrated is null && planned.BiasAdd is not null && (known is null || known.Contains(node.Output[0])))
+                Observe(node.Output[0]);
         }
         Nodes = nodes;
         takers = nodes.SelectMany(n => n.Inputs.Distinct().Select(v => (Value: Root(v)!, Node: n))).ToLookup(t => t.Value, t => t.Node, StringComparer.Ordinal);

@@ -137,6 +137,7 @@ internal sealed class ConvCase
         ["depth"] = (3360, (c, r, i) => c.Shape(r, 1, 1 + i / Kernels.Length % 70, r.Next(1, 20), Kernels[i % Kernels.Length], [r.Next(1, 4), r.Next(1, 5)])),
         ["groups"] = (2500, (c, r, i) => c.Shape(r, r.Next(2, 7), 1 + i % 20, r.Next(1, r.Next(1, 50)), Pick(r, Kernels), [r.Next(1, 6), r.Next(1, 17)])),
         ["depthwise"] = (5000, (c, r, i) => c.Shape(r, 1 + i % 200, 1, r.Next(12) == 0 ? 2 : 1, Pick(r, [.. Kernels, .. OddKernels]), [r.Next(1, r.Next(2, 20)), r.Next(1, r.Next(2, 30))])),
+        ["depthwise, several outputs"] = (2000, (c, r, i) => c.Shape(r, 1 + i % 100, 1, r.Next(2, 5), Pick(r, [.. Kernels, .. OddKernels]), [r.Next(1, r.Next(2, 12)), r.Next(1, r.Next(2, 20))])),
         ["winograd"] = (5000, (c, r, i) => c.Shape(r, 1, r.Next(i % 4 == 0 ? 1 : 16, 50), r.Next(i % 4 == 0 ? 1 : 16, 40), [3, 3], [1 + i / 14 % 14, 1 + i % 14], i % 5 == 0 ? 1_000_000 : MostProducts, dense: true)),
         ["one dimension"] = (1200, (c, r, i) => c.Any(r, [r.Next(1, 8)], [1 + i % 70])),
         ["three dimensions"] = (1200, (c, r, _) => c.Any(r, [r.Next(1, 4), r.Next(1, 4), r.Next(1, 4)], [r.Next(1, 4), r.Next(1, 4), r.Next(1, 6)])),

@@ -35,6 +35,7 @@ public class FormTests
         TensorProtos.Create("last", new long[] { -1 }, [1]), TensorProtos.Create("before", new long[] { -100 }, [1]), TensorProtos.Create("minus", new long[] { -3 }, [1]),
         TensorProtos.Create("nine", [9f], []), TestModels.Weight("square", 9, 16, 12), TestModels.Weight("twelve", 10, 12),
         TestModels.Weight("turned", 11, 4, 5, 3, 3), TestModels.Weight("fives", 12, 5), TestModels.Weight("batched", 13, 1, 16, 10),
+        TestModels.Weight("gains", 25, 8, 8), TestModels.Weight("offsets", 26, 8, 8),
     ];
 
     /// <summary>A condition that depends on the data but not on anything quantized.</summary>
@@ -104,6 +105,8 @@ public class FormTests
         ["ConvTranspose"] = One("ConvTranspose", ["h", "turned", "fives"], "ConvTranspose", null, Nodes.Attribute("strides", [2, 2]), Nodes.Attribute("pads", [1, 1, 1, 1])),
         ["InstanceNormalization"] = One("InstanceNormalization", ["h", "channels", "channels2"], "InstanceNormalization", null),
         ["LayerNormalization"] = new([Nodes.Create("Transpose", "t", ["h"], ["u"], Nodes.Attribute("perm", [0, 2, 3, 1])), Nodes.Create("LayerNormalization", "op", ["u", "channels", "channels2"], ["y"])], "LayerNormalization", null),
+        // Factor and offset of two dimensions, as recognized from what PyTorch's LayerNorm([8, 8]) is exported to.
+        ["LayerNormalizationOfPlanes"] = One("LayerNormalization", ["h", "gains", "offsets"], "LayerNormalization", null, Nodes.Attribute("axis", -2L)),
     };
 
     public static TheoryData<string, string> Runs

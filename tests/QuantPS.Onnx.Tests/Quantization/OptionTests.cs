@@ -62,7 +62,32 @@ public class OptionTests
         // Excluded, the Relu must be told before calibration: what goes into it was not observed.
         QuantizedGraph graph = Quantize(new() { ExcludedNodes = ["r1"] });
         Assert.Contains("'a' was not observed", graph.FloatNodes.Single(n => n.Name == "c1").Reason);
+        Assert.Contains("1 layers stay float, 'c1' (Conv) among them", Assert.Single(graph.Warnings));
         AssertRuns(graph, 0.1f);
+    }
+
+    /// <summary>The Add of a constant is the product's bias unless it is excluded, for which calibration watches what is between.</summary>
+    [Fact]
+    public void AddsBehindProductsCanBeExcludedAfterCalibration()
+    {
+        OnnxModel model = TestModels.Graph(["N", 5, 16], [Nodes.Create("MatMul", "m", ["x", "w"], ["p"]), Nodes.Create("Add", "bias", ["p", "b"], ["q"]), Nodes.Create("MatMul", "m2", ["q", "w2"], ["y"])],
+            [TestModels.Weight("w", 1, 16, 12), TestModels.Weight("b", 2, 12), TestModels.Weight("w2", 3, 12, 7)], ["y"], opset: 13);
+        using Calibrator calibrator = new(model, QConfigPresets.Get("onnxruntime"));
+        Tensor x = TestModels.Random(21, 3, 5, 16);
+        calibrator.Observe(x);
+        CalibrationData data = calibrator.Finish();
+        Assert.Empty(ModelQuantizer.Quantize(data).FloatNodes);
+
+        QuantizedGraph graph = ModelQuantizer.Quantize(data, options: new() { ExcludedOpTypes = ["Add"] });
+        Assert.Equal(["bias"], graph.FloatNodes.Select(n => n.Name));
+        Assert.Empty(graph.Warnings);
+        OnnxModel file = QdqExporter.Export(graph).Model;
+        using OnnxRuntimeSession real = new(model), pairs = new(file);
+        using ModelPlan plan = new(file);
+        float[] expected = real.Run(x)["y"].ToArray(), a = pairs.Run(x)["y"].ToArray(), b = ((Tensor)plan.Run(x)["y"]).ToArray();
+        float range = expected.Max() - expected.Min();
+        Assert.All(expected.Zip(a), v => Assert.Equal(v.First, v.Second, 0.03f * range));
+        Assert.All(expected.Zip(b), v => Assert.Equal(v.First, v.Second, 0.03f * range));
     }
 
     [Fact]

@@ -59,7 +59,9 @@ public class KernelSelectorTests
     [InlineData(32, 1, false, "vector-depthwise-nhwc-16", false)] // AVX2 without FMA
     [InlineData(32, 1, false, "vector-depthwise-nhwc-16", true, "vector")]
     [InlineData(7, 1, false, "reference-conv")] // too few channels for a vector of 16 or a piece of 8, too few products for im2col
-    [InlineData(8, 2, true, "reference-conv")] // two output channels a group: neither depthwise nor deep
+    [InlineData(8, 2, true, "repeated-generated-depthwise-nhwc-64-avx512vnni")] // two output channels a group
+    [InlineData(8, 2, false, "repeated-generated-depthwise-nhwc-32-avx2")]
+    [InlineData(8, 2, false, "repeated-vector-depthwise-nhwc-16", true, "vector")]
     public void Ladder_for_shallow_convolutions(int groups, int outputsPerGroup, bool vnni512, string expected, bool avx2Code = true, string? forced = null)
     {
         var cpu = new CpuFeatures(vnni512, true, true, true, Avx2Code: avx2Code);
