@@ -6,7 +6,7 @@ using Tensor = QuantPS.Engine.Tensors.Tensor;
 
 namespace QuantPS.Onnx.Runtime;
 
-/// <summary>Tensors of the prompt, which are float32, as values of a graph's element types: nothing is rounded.</summary>
+/// <summary>Tensors of the prompt, which are float32, as values of a graph's element types: nothing is rounded but for float16, to the nearest, ties to even, as images have to be.</summary>
 internal static class InputValues
 {
     /// <summary>2^63: the first float beyond int64.</summary>
@@ -29,7 +29,7 @@ internal static class InputValues
         return GraphValue.TakeOrt(type.ElementType switch
         {
             DataType.Double => Convert(tensor, type, v => (double)v, v => (float)v),
-            DataType.Float16 => Convert(tensor, type, v => (Float16)v, v => (float)v),
+            DataType.Float16 => Convert(tensor, type, v => (Float16)v, v => (float)v, rounds: true),
             DataType.Bfloat16 => Convert(tensor, type, v => (BFloat16)v, v => (float)v),
             DataType.Int64 => Convert(tensor, type, v => v is >= -BeyondLong and < BeyondLong ? (long)v : 0, v => v),
             DataType.Uint64 => Convert(tensor, type, v => v is >= 0 and < BeyondULong ? (ulong)v : 0, v => v),
@@ -38,7 +38,7 @@ internal static class InputValues
         }, type.Name);
     }
 
-    private static OrtValue Convert<T>(Tensor tensor, Execution.ValueType type, Func<float, T> to, Func<T, float> back) where T : unmanaged
+    private static OrtValue Convert<T>(Tensor tensor, Execution.ValueType type, Func<float, T> to, Func<T, float> back, bool rounds = false) where T : unmanaged
     {
         var values = new T[tensor.Length];
         ReadOnlySpan<float> from = tensor.Span;
@@ -46,7 +46,9 @@ internal static class InputValues
         {
             values[i] = to(from[i]);
             float same = back(values[i]);
-            if (same != from[i] && !(float.IsNaN(same) && float.IsNaN(from[i])))
+            // Rounded, a number must not become infinite.
+            bool fits = rounds ? float.IsFinite(same) || !float.IsFinite(from[i]) : same == from[i] || (float.IsNaN(same) && float.IsNaN(from[i]));
+            if (!fits)
                 throw Refused(tensor, type, i);
         }
         return OrtValue.CreateTensorValueFromMemory(values, Array.ConvertAll(tensor.Shape, d => (long)d));
@@ -64,7 +66,8 @@ internal static class InputValues
         string what = type.ElementType switch
         {
             DataType.Bool => "booleans, 0 and 1",
-            DataType.Float16 or DataType.Bfloat16 => $"numbers of type {type.ElementType}, and nothing is rounded on the way; round them before",
+            DataType.Float16 => "numbers of type Float16, up to 65504",
+            DataType.Bfloat16 => "numbers of type Bfloat16, and nothing is rounded on the way; round them before",
             DataType.Int64 => "integers of type Int64",
             DataType.Uint64 => "integers of type Uint64, 0 and above",
             DataType.Uint32 => $"integers of type Uint32, 0 to {uint.MaxValue}",

@@ -1,3 +1,4 @@
+using QuantPS.Engine.Errors;
 using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Calibration;
@@ -94,5 +95,18 @@ public class WidenFloat16Tests
             double noise = expected.Zip(((Tensor)made).ToArray()).Sum(v => Math.Pow(v.First - v.Second, 2)), signal = expected.Sum(v => (double)v * v);
             Assert.InRange(10 * Math.Log10(signal / noise), 25, 80);
         }
+    }
+
+    /// <summary>A float32 input is rounded, as an image has to be, and refused where that would make it infinite.</summary>
+    [Fact]
+    public void InputsAreRounded()
+    {
+        OnnxModel model = Network();
+        using OnnxRuntimeSession session = new(model);
+        Tensor x = TestModels.Random(3, Image);
+        Assert.Contains(x.ToArray(), v => (float)(Half)v != v);
+        Assert.Equal(((Tensor)session.RunAnyType(Input(3), model)["y"]).ToArray(), ((Tensor)session.RunAnyType(x, model)["y"]).ToArray());
+        x.Span[7] = 65520f;
+        Assert.Contains("65520", Assert.Throws<QuantException>(() => session.RunAnyType(x, model)).Message);
     }
 }
