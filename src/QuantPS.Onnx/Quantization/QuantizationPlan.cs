@@ -5,6 +5,7 @@ using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 using QuantPS.Onnx.Operators;
+using QuantPS.Onnx.Runtime;
 
 namespace QuantPS.Onnx.Quantization;
 
@@ -173,6 +174,13 @@ public sealed class QuantizationPlan
         CheckPatterns(work);
         if (!nodes.Any(n => n.IsQuantized))
         {
+            if (ModelPlan.Suits(model))
+            {
+                string integers = string.Join(", ", work.Where(ModelPlan.Suits).CountBy(n => n.OpType)
+                    .OrderByDescending(n => n.Value).Take(5).Select(n => $"{n.Key} x {n.Value}"));
+                throw new QuantException(ErrorIds.NothingToQuantize, $"'{graph.Where}' is already quantized ({integers}) and has no float layer with weights left. "
+                    + "Run it as it is (Import-QModel, Invoke-QModel), or calibrate the float model that it was made of.", model);
+            }
             string why = string.Join("; ", nodes.Take(5).Select(n => $"{n.Name} ({n.OpType}): {n.Reason}"));
             throw new QuantException(ErrorIds.NothingToQuantize,
                 $"'{graph.Where}' has no layer with weights that can be quantized ({why}{(nodes.Count > 5 ? "; ..." : "")}).{InBodies()}", model);

@@ -48,8 +48,10 @@ public sealed class ModelPlan : IDisposable
     public int IntegerNodeCount { get; private set; }
 
     /// <summary>True when the model has nodes that this plan may run itself; otherwise it would hand everything to ONNX Runtime.</summary>
-    public static bool Suits(OnnxModel model) =>
-        model.Graph.Nodes.Any(n => IntegerOperatorRegistry.Find(n) is not null || QLinearForm.Find(n).Any());
+    public static bool Suits(OnnxModel model) => model.Graph.Nodes.Any(Suits);
+
+    /// <summary>True for a node that computes on integers, or makes them or floats of each other.</summary>
+    internal static bool Suits(NodeProto node) => IntegerOperatorRegistry.Find(node) is not null || QLinearForm.Find(node).Any();
 
     /// <summary>The nodes as they are run, in running order; what became part of a layer is in that.</summary>
     public IEnumerable<PlanLayer> Layers => steps.Steps.SelectMany(s => s.Layers);

@@ -4,8 +4,10 @@ using QuantPS.Engine.Observers;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Calibration;
 using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
+using QuantPS.Onnx.Quantization;
 
 namespace QuantPS.Onnx.Tests.Calibration;
 
@@ -84,6 +86,26 @@ public class CalibratorTests
         QuantException e = Assert.Throws<QuantException>(() => new Calibrator(model, QConfigPresets.Default));
         Assert.Equal(ErrorIds.NothingToQuantize, e.ErrorId);
         Assert.Contains("s (Softmax)", e.Message);
+        Assert.DoesNotContain("already quantized", e.Message);
+    }
+
+    [Fact]
+    public void AQuantizedModelIsNotQuantizedAgain()
+    {
+        OnnxModel model = TestModels.Conv(3, 4, 3);
+        using Calibrator calibrator = new(model, QConfigPresets.Get("onnxruntime"));
+        calibrator.Observe(TestModels.Random(1, 1, 3, 6, 6));
+        QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish());
+        (OnnxModel Model, string Operator)[] quantized = [(QdqExporter.Export(graph).Model, "DequantizeLinear x "), (QOperatorExporter.Export(graph).Model, "QLinearConv x 1"),
+            (DynamicQuantizer.Quantize(model), "ConvInteger x 1")];
+        foreach ((OnnxModel again, string op) in quantized)
+        {
+            QuantException e = Assert.Throws<QuantException>(() => new Calibrator(again, QConfigPresets.Default));
+            Assert.Equal(ErrorIds.NothingToQuantize, e.ErrorId);
+            Assert.Contains("is already quantized", e.Message);
+            Assert.Contains(op, e.Message);
+            Assert.Contains("Invoke-QModel", e.Message);
+        }
     }
 
     [Theory]
