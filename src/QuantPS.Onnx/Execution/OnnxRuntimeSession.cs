@@ -56,7 +56,7 @@ public sealed class OnnxRuntimeSession : IDisposable
     private static readonly Lock EnvironmentLock = new();
     private readonly InferenceSession session;
     private readonly WeightsInPlace? weights;
-    private readonly string where;
+    private readonly string where, what;
     private readonly CancellationToken cancellation;
 
     /// <param name="model">The model; not kept.</param>
@@ -67,6 +67,7 @@ public sealed class OnnxRuntimeSession : IDisposable
     {
         settings ??= new();
         where = model.Path ?? model.Name;
+        what = model.IsQuantizedForm ? $"the quantized form of '{where}'" : $"'{where}'";
         cancellation = settings.Cancellation;
         EnsureEnvironment();
         string[] extra = [.. (extraOutputs ?? []).Where(v => !model.Graph.IsOutput(v)).Distinct()];
@@ -95,7 +96,7 @@ public sealed class OnnxRuntimeSession : IDisposable
             string[] unsupported = ["NOT_IMPLEMENTED", "No Op registered", "not a registered function/op"];
             string id = unsupported.Any(u => e.Message.Contains(u, StringComparison.OrdinalIgnoreCase)) ? ErrorIds.UnsupportedOperator
                 : ErrorIds.InvalidModel;
-            throw new QuantException(id, $"ONNX Runtime cannot load '{where}': {e.Message}", where, e);
+            throw new QuantException(id, $"ONNX Runtime cannot load {what}: {e.Message}", where, e);
         }
         Inputs = new ModelInputs(where, [.. model.Graph.Inputs.Select(i => TypeOf(i.Name, session.InputMetadata[i.Name]))]);
         Outputs = [.. session.OutputNames.Select(n => TypeOf(n, session.OutputMetadata[n]))];
@@ -218,7 +219,7 @@ public sealed class OnnxRuntimeSession : IDisposable
         }
         catch (OnnxRuntimeException e)
         {
-            throw new QuantException(ErrorIds.InferenceFailed, $"ONNX Runtime cannot run '{where}': {e.Message}", where, e);
+            throw new QuantException(ErrorIds.InferenceFailed, $"ONNX Runtime cannot run {what}: {e.Message}", where, e);
         }
     }
 

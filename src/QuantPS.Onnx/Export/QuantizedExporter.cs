@@ -38,6 +38,7 @@ public abstract class QuantizedExporter
     {
         Graph = graph;
         model = graph.Float.Clone();
+        model.IsQuantizedForm = true;
         Proto = model.Proto.Graph;
         taken = [.. Proto.Initializer.Select(t => t.Name), .. Proto.Input.Select(v => v.Name), .. Proto.Node.SelectMany(n => n.Output),
             .. Proto.Node.SelectMany(GraphIndex.InputsOf)];

@@ -55,6 +55,9 @@ public sealed class OnnxModel
     /// <summary>What was done to the model of the file to make this one, pass by pass; empty for the model of the file.</summary>
     public IReadOnlyList<AppliedPass> Preparation { get; internal set; } = [];
 
+    /// <summary>Whether it was quantized since it was read: an error in it need not be one of the file.</summary>
+    internal bool IsQuantizedForm { get; set; }
+
     /// <summary>Reads a model from a file, and the values that it keeps in files beside it.</summary>
     /// <exception cref="QuantException">FileNotFound, FileUnreadable, FileTruncated, NotAnOnnxModel, InvalidModel, ExternalDataOutsideFolder.</exception>
     public static OnnxModel Load(string path)
@@ -134,7 +137,7 @@ public sealed class OnnxModel
         (int)(Proto.OpsetImport.FirstOrDefault(o => NormalizeDomain(o.Domain) == NormalizeDomain(domain))?.Version ?? 0);
 
     /// <summary>A deep copy that can be rewritten.</summary>
-    public OnnxModel Clone() => new(Proto.Clone(), Name, Path) { Preparation = Preparation };
+    public OnnxModel Clone() => new(Proto.Clone(), Name, Path) { Preparation = Preparation, IsQuantizedForm = IsQuantizedForm };
 
     /// <summary>Forgets the index of the graph, after it was rewritten.</summary>
     public void Invalidate() => graph = null;

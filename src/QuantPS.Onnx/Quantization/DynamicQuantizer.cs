@@ -42,6 +42,7 @@ public sealed class DynamicQuantizer
     {
         this.options = options;
         model = source.Clone();
+        model.IsQuantizedForm = true;
         types = ValueTypes.Infer(model);
         OpsetRaiser.Raise(model, OpsetVersion, types);
         graph = model.Graph;

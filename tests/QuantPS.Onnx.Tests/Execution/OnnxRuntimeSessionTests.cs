@@ -1,7 +1,12 @@
+using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Calibration;
 using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Model.Proto;
+using QuantPS.Onnx.Quantization;
 
 namespace QuantPS.Onnx.Tests.Execution;
 
@@ -45,6 +50,28 @@ public class OnnxRuntimeSessionTests
         using OnnxRuntimeSession session = new(TestData.Network("fmnist-resnet8"));
         Assert.Equal([1, 10], session.Run(new Tensor(1, 28, 28))["logits"].Shape);
         Assert.Equal([3, 10], session.Run(new Tensor(3, 1, 28, 28))["logits"].Shape);
+    }
+
+    /// <summary>It has the float model's name, but may fail where that one does not.</summary>
+    [Fact]
+    public void AnErrorInTheQuantizedFormSaysSo()
+    {
+        OnnxModel model = TestModels.Graph(["N", 2, 4, 4],
+            [Nodes.Create("Conv", "c", ["x", "w"], ["a"]), Nodes.Create("Reshape", "fixed", ["a", "shape"], ["y"])],
+            [TestModels.Weight("w", 1, 3, 2, 1, 1), TensorProtos.Create("shape", [1L, 48L], [2])], ["y"]);
+        using Calibrator calibrator = new(model, QConfigPresets.Get("onnxruntime"));
+        calibrator.Observe(TestModels.Random(1, 1, 2, 4, 4));
+        OnnxModel quantized = QdqExporter.Export(ModelQuantizer.Quantize(calibrator.Finish())).Model;
+        Assert.Contains("cannot run 'test'", Message(model));
+        Assert.Contains("cannot run the quantized form of 'test'", Message(quantized));
+        Assert.Contains("cannot run the quantized form of 'test'", Message(DynamicQuantizer.Quantize(model)));
+        Assert.Contains("cannot run 'test'", Message(OnnxModel.Parse(quantized.ToBytes(), "test")));
+
+        static string Message(OnnxModel model)
+        {
+            using OnnxRuntimeSession session = new(model);
+            return Assert.Throws<QuantException>(() => session.Run(TestModels.Random(2, 2, 2, 4, 4))).Message;
+        }
     }
 
     [Fact]
