@@ -17,6 +17,7 @@ public static class OperatorRegistry
         new Relu(),
         new Clip(),
         new LeakyRelu(),
+        new PRelu(),
         new HardSwish(),
         new HardSigmoid(),
         new Sigmoid(),

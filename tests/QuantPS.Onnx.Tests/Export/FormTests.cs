@@ -58,6 +58,8 @@ public class FormTests
         ["Concat"] = One("Concat", ["h", "h2", "h"], "QLinearConcat", "QLinearConcat", Nodes.Attribute("axis", 1L)),
         ["ConcatLast"] = One("Concat", ["h", "h2"], "QLinearConcat", "QLinearConcat", Nodes.Attribute("axis", -1L)),
         ["LeakyRelu"] = One("LeakyRelu", ["h"], "QLinearLeakyRelu", "QLinearLeakyRelu", Nodes.Attribute("alpha", 0.2f)),
+        ["PRelu"] = One("PRelu", ["h", "row"], "PRelu", null),
+        ["PReluSingle"] = One("PRelu", ["h", "half"], "PRelu", null),
         ["Sigmoid"] = One("Sigmoid", ["h"], "QLinearSigmoid", "QLinearSigmoid"),
         ["Tanh"] = One("Tanh", ["h"], "Tanh", null),
         ["HardSwish"] = One("HardSwish", ["h"], "HardSigmoid", null),
