@@ -39,6 +39,25 @@ public class QuantizedChannelTableTests
             Assert.Equal(rows, x.Bytes.ToArray());
     }
 
+    /// <summary>Whole blocks of channels and pixels, which go by vectors, and what is left of both: every entry of every channel's table.</summary>
+    [Theory]
+    [InlineData(16, 64, false)]
+    [InlineData(16, 256, true)]
+    [InlineData(37, 331, false)]
+    [InlineData(48, 1500, true)]
+    public void BlocksOfPixelsAreLookedUpToo(int channels, int pixels, bool inPlace)
+    {
+        QParams input = new(0.05f, -3, QDType.QInt8);
+        var stored = new byte[2 * pixels * channels];
+        for (int i = 0; i < stored.Length; i++)
+            stored[i] = (byte)(i / channels * 5 + i % channels * 11);
+        byte[] expected = [.. stored.Select((q, i) => (byte)Quantizer.QuantizeOnnx(Function(i % channels, ((sbyte)q + 3) * 0.05f), 0.031f, 17, 0, 255))];
+        QuantizedTensor x = new([2, channels, pixels, 1], stored, input, KernelLayout.ChannelsLast);
+        QuantizedTensor y = new QuantizedChannelTable(input, Output, channels, Function, onnxRule: true).Run(x, inPlace);
+        Assert.True(y.TryGetChannelsLast(out Memory<byte> bytes));
+        Assert.Equal(expected, bytes.ToArray());
+    }
+
     [Fact]
     public void AnotherNumberOfChannelsIsRefused()
     {

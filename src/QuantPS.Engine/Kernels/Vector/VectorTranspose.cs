@@ -134,7 +134,7 @@ internal static class VectorTranspose
     }
 
     /// <summary>16 x 16.</summary>
-    private static void Square(ref byte from, int fromPitch, ref byte to, int toPitch)
+    internal static void Square(ref byte from, int fromPitch, ref byte to, int toPitch)
     {
         if (Avx512Vbmi.IsSupported)
             Square512(ref from, fromPitch, ref to, toPitch);
@@ -256,7 +256,7 @@ internal static class VectorTranspose
 
     /// <summary>Two squares of 16 columns side by side in 256 bits, the second one's rows some behind the first one's.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Double256(ref byte from, int fromPitch, ref byte to, int toPitch, int apart = Block)
+    internal static void Double256(ref byte from, int fromPitch, ref byte to, int toPitch, int apart = Block)
     {
         nint second = apart * fromPitch;
         (Vector256<byte> a0, Vector256<byte> a1, Vector256<byte> a2, Vector256<byte> a3) = Rounds(ref from, second, fromPitch);
