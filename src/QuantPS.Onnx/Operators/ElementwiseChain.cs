@@ -121,6 +121,6 @@ public sealed class ElementwiseChain : QuantOperator
         if (constant.Count() == 1)
             return 1;
         int axis = 1 - (type.Rank - constant.Dims.Count);
-        return axis >= 0 && constant.Dims[axis] == constant.Count() && type.Dims[1] == constant.Count() ? (int)constant.Count() : null;
+        return type.Rank > 1 && axis >= 0 && constant.Dims[axis] == constant.Count() && type.Dims[1] == constant.Count() ? (int)constant.Count() : null;
     }
 }
