@@ -46,6 +46,7 @@ internal sealed unsafe class GeneratedConv : TiledConv
     /// <inheritdoc/>
     protected override int MostPixels => ConvTileCode.MostAccumulators / 2;
 
+    // Reckoned from the products a second that it reaches; the time itself was measured with AVX2.
     /// <inheritdoc/>
     protected override long ProductsPerThread => 2_000_000;
 

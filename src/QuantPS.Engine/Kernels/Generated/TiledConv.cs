@@ -29,6 +29,9 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
     // A kernel of one pixel without stride or padding: rows and images do not matter, all pixels are one row.
     private readonly bool pointwise;
 
+    // Of a channel's weights, for every panel alike.
+    private readonly Lazy<int[]> placesOfRuns;
+
     private Shape? shape;
 
     /// <param name="problem">One that <see cref="Takes"/> takes.</param>
@@ -53,6 +56,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         RunStarts = [.. from kh in Enumerable.Range(0, g.Kernel[0]) from kw in Enumerable.Range(0, rows ? 1 : g.Kernel[1]) select (kh * g.Dilation[0], kw * g.Dilation[1])];
         copies = problem.InputFlip != 0 || RunBytes % 4 != 0 || g.PadBegin.Any(p => p > 0) || g.PadEnd.Any(p => p > 0);
         pointwise = !copies && g.Kernel.All(k => k == 1) && g.Stride.All(v => v == 1);
+        placesOfRuns = new(PlacesOfRuns);
         Start = AccumulatorStart.Of(problem);
         FormShape = FormShape.Of(Form, Start, problem.Depth);
     }
@@ -284,7 +288,7 @@ internal abstract unsafe class TiledConv : ConvKernel, IDisposable
         int taps = Problem.Geometry.Kernel[0] * Problem.Geometry.Kernel[1], depth = Problem.ChannelsPerGroup * taps;
         int quadBytes = panelBlocks * blockLanes * 4, runBytes = RunQuads * quadBytes;
         (int first, int blocks, int last) = ChannelsOf(panel, 1);
-        int[] places = PlacesOfRuns();
+        int[] places = placesOfRuns.Value;
         for (int c = 0; c < (blocks - 1) * blockLanes + last; c++)
         {
             ReadOnlySpan<sbyte> from = Problem.Weight.Span.Slice((first + c) * depth, depth);
