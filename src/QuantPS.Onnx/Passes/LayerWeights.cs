@@ -42,22 +42,30 @@ internal sealed class LayerWeights
     /// <summary>Dimensions of what goes in and comes out: batch, channels, and the spatial ones; null where a matrix product takes any number.</summary>
     public int? Rank => IsConvolution ? Weight.Rank : Node.OpType == "Gemm" ? 2 : context.RankOf(Node.Input[0]);
 
-    /// <summary>Opens a node; null for another operator, weights that are computed, factors (alpha, beta) other than 1.</summary>
-    public static LayerWeights? Open(PassContext context, NodeProto node)
+    /// <summary>Whether a node is a layer with constant float32 weights and no factors (alpha, beta) other than 1.</summary>
+    public static bool Suits(GraphIndex graph, NodeProto node)
     {
         if (!node.Is("Conv") && !node.Is("ConvTranspose") && !node.Is("Gemm") && !node.Is("MatMul"))
-            return null;
+            return false;
         string biasName = GraphIndex.Input(node, 2);
-        TensorProto? weight = context.Graph.ConstantInput(node, 1), bias = context.Graph.Constant(biasName);
-        if (weight?.Type() != DataType.Float || (biasName.Length > 0 && bias?.Type() != DataType.Float) || context.Graph.Constant(node.Input[0]) is not null)
-            return null;
+        TensorProto? weight = graph.ConstantInput(node, 1), bias = graph.Constant(biasName);
+        if (weight?.Type() != DataType.Float || (biasName.Length > 0 && bias?.Type() != DataType.Float) || graph.Constant(node.Input[0]) is not null)
+            return false;
         bool convolution = node.OpType.StartsWith("Conv", StringComparison.Ordinal);
         if (convolution ? weight.Dims.Count < 3 : weight.Dims.Count != 2)
-            return null;
+            return false;
         if (node.OpType == "Gemm" && (node.GetFloat("alpha", 1) != 1 || (bias is not null && node.GetFloat("beta", 1) != 1)))
+            return false;
+        return weight.Dims.All(d => d != 0);
+    }
+
+    /// <summary>Opens a node; null for one that does not suit, and for a Gemm that adds a matrix.</summary>
+    public static LayerWeights? Open(PassContext context, NodeProto node)
+    {
+        if (!Suits(context.Graph, node))
             return null;
-        if (weight.Dims.Any(d => d == 0))
-            return null;
+        TensorProto weight = context.Graph.ConstantInput(node, 1)!;
+        TensorProto? bias = context.Graph.ConstantInput(node, 2);
         LayerWeights opened = new(context, node, weight.ToTensor(), bias?.ToFloats());
         // A Gemm may add a whole matrix.
         return opened.Bias is null || (opened.Bias.Length == opened.Outputs && (bias!.Dims.Count <= 1 || bias.Dims[^1] == opened.Outputs)) ? opened : null;

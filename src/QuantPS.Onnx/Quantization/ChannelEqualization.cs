@@ -25,8 +25,13 @@ public static class ChannelEqualization
     /// <summary>What a channel has to gain on average, in bits, where a network would otherwise be PyTorch's own.</summary>
     private const float BitsWorthwhile = 1;
 
-    /// <summary>The values whose channels are worth watching one by one: those between convolutions and element-wise functions, and within
-    /// separable convolutions.</summary>
+    /// <summary>Between depthwise convolutions a factor costs the weights nothing, but a range is known the less surely the smaller it is, and a channel that
+    /// was spread over all integers has none left for what calibration did not see. Of the networks of docs/MODELS.md, calibrated with 14 images, others lost up
+    /// to 3 dB with 1 and gained less with 0.5.</summary>
+    private const float DepthwiseExponent = 0.7f;
+
+    /// <summary>The values whose channels are worth watching one by one: those between convolutions and element-wise functions, and those that share
+    /// their factors with what a depthwise convolution makes or takes.</summary>
     /// <param name="plan">The plan that is calibrated with.</param>
     /// <param name="config">ONNX Runtime's tool knows nothing of the kind.</param>
     internal static IEnumerable<string> Candidates(QuantizationPlan plan, QConfig config)
@@ -34,19 +39,54 @@ public static class ChannelEqualization
         if (config.Backend == EngineKind.OnnxRuntime)
             return [];
         bool functions = plan.Nodes.Any(n => n.Operator is TableOperator);
-        return plan.Nodes.Where(n => n.Operator is Conv).SelectMany(n => n.Inputs.Append(n.Node.Output[0])).Distinct()
-            .Where(v => plan.Root(v) == v && !plan.Model.Graph.IsOutput(v) && plan.Model.Graph.Producer(v) is NodeProto maker && plan.Types[v] is { Rank: > 2 } type && type.Dims[1] > 1
-                && (functions || IsSeparable(plan.Model.Graph, maker)));
+        IEnumerable<string> aroundFunctions = plan.Nodes.Where(n => functions && n.Operator is Conv).SelectMany(n => n.Inputs.Append(n.Node.Output[0]));
+        IEnumerable<string> classes = Places(Classes(plan, new QuantizeOptions()), plan.Observed).SelectMany(p => p);
+        return aroundFunctions.Concat(classes).Distinct()
+            .Where(v => plan.Root(v) == v && !plan.Model.Graph.IsOutput(v) && plan.Model.Graph.Producer(v) is not null && plan.Types[v] is { Rank: > 1 } type && type.Dims[1] > 1);
     }
 
-    /// <summary>A convolution whose result goes to convolutions and nowhere else, without a function between, either side depthwise: a separable convolution.
-    /// Training keeps the channels of a result without an activation behind it in no common range.</summary>
-    private static bool IsSeparable(GraphIndex graph, NodeProto maker)
+    /// <summary>Which channels have to have one factor.</summary>
+    /// <param name="plan">The plan.</param>
+    /// <param name="options">What the user said of a tensor leaves it as it is.</param>
+    private static ChannelClasses Classes(QuantizationPlan plan, QuantizeOptions options)
     {
-        NodeProto[] users = [.. graph.Consumers(maker.Output[0])];
-        return maker.OpType == "Conv" && users.Length > 0 && users.All(u => u.OpType == "Conv") && (IsDepthwise(maker) || users.All(IsDepthwise));
+        // A LeakyRelu in a chain is the chain's.
+        HashSet<NodeProto> functions = new(plan.Nodes.Where(n => n.Operator is ElementwiseChain).SelectMany(n => n.Parts), ReferenceEqualityComparer.Instance);
+        return new ChannelClasses(plan.Model.Graph, plan.Types, n => functions.Contains(n) || n.Input.Skip(1).Any(options.Tensors.ContainsKey), options.Tensors.ContainsKey);
+    }
 
-        bool IsDepthwise(NodeProto conv) => graph.ConstantInput(conv, 1)?.Shape() is [int outputs, 1, ..] && outputs > 1 && conv.GetInt("group", 1) == outputs;
+    /// <summary>The values whose channels hang together, as one scale is for all channels of a value and one factor for all of a class: a convolution's
+    /// result, or a whole stream of sums. Those that no depthwise convolution touches, or where nothing may be scaled, are left out.</summary>
+    private static IEnumerable<string[]> Places(ChannelClasses classes, IEnumerable<string> values)
+    {
+        Dictionary<int, List<string>> byClass = [];
+        HashSet<string> seen = new(StringComparer.Ordinal);
+        string[] known = [.. values.Where(v => classes.CountOf(v) > 1)];
+        foreach (string value in known)
+        {
+            for (int c = 0; c < classes.CountOf(value); c++)
+            {
+                int of = classes.ClassOf(value, c);
+                if (!byClass.TryGetValue(of, out List<string>? list))
+                    byClass[of] = list = [];
+                if (list.Count == 0 || list[^1] != value)
+                    list.Add(value);
+            }
+        }
+        foreach (string start in known)
+        {
+            if (!seen.Add(start))
+                continue;
+            List<string> place = [start];
+            for (int i = 0; i < place.Count; i++)
+            {
+                for (int c = 0; c < classes.CountOf(place[i]); c++)
+                    place.AddRange(byClass[classes.ClassOf(place[i], c)].Where(seen.Add));
+            }
+            (string Value, int Channel)[] channels = [.. place.SelectMany(v => Enumerable.Range(0, classes.CountOf(v)).Select(c => (v, c)))];
+            if (channels.Any(c => classes.MeetsDepthwise(c.Value, c.Channel)) && channels.Any(c => !classes.IsFixed(c.Value, c.Channel)))
+                yield return [.. place];
+        }
     }
 
     /// <summary>What watches the channels of a value.</summary>
@@ -62,8 +102,6 @@ public static class ChannelEqualization
     {
         if (!options.Equalizes(config))
             return calibration;
-        // Without chains a network is PyTorch's own, but for separable convolutions that would lose much.
-        bool all = options.EqualizeChannels ?? plan.Nodes.Any(n => n.Chain.Count > 0);
         GraphIndex graph = plan.Model.Graph;
         Dictionary<string, PlannedNode> makers = plan.Nodes.Where(n => n.IsQuantized).ToDictionary(n => n.Output, StringComparer.Ordinal);
         Dictionary<NodeProto, PlannedNode> takers = new(ReferenceEqualityComparer.Instance);
@@ -73,25 +111,29 @@ public static class ChannelEqualization
                 takers[part] = node;
         }
         List<(string Value, float[] Factors)> sites = [];
+        double most = 0;
         foreach ((string value, Observer channels) in calibration.Channels.OrderBy(c => c.Key, StringComparer.Ordinal))
         {
             if (!channels.HasObserved || options.Tensors.ContainsKey(value) || graph.IsOutput(value) || !makers.TryGetValue(value, out PlannedNode? maker)
                 || !(IsPlainConv(maker) || IsFunction(maker)))
                 continue;
-            if (!all && !IsSeparable(graph, maker.Node))
-                continue;
             PlannedNode?[] users = [.. graph.Consumers(value).Select(takers.GetValueOrDefault).Distinct()];
-            bool toConv = users.Length > 0 && users.All(u => u is not null && IsConv(u) && u.Inputs.Single() == value);
+            bool toConv = IsFunction(maker) && users.Length > 0 && users.All(u => u is not null && IsConv(u) && u.Inputs.Single() == value);
             bool toFunction = IsConv(maker) && users is [PlannedNode function] && IsFunction(function) && TakesFactors(function, graph.Consumers(value));
             if (!toConv && !toFunction)
                 continue;
             float[] factors = Factors(channels);
-            if (!all && factors.Average(f => -MathF.Log2(f)) < BitsWorthwhile)
-                continue;
             bool dense = toConv && users.Any(u => u!.Node.GetInt("group", 1) == 1);
-            sites.Add((value, dense ? Array.ConvertAll(factors, MathF.Sqrt) : factors));
+            factors = dense ? Array.ConvertAll(factors, MathF.Sqrt) : factors;
+            sites.Add((value, factors));
+            most = Math.Max(most, -factors.Average(f => Math.Log2(f)));
         }
-        return sites.Count == 0 ? calibration : Rewrite(calibration, sites, makers, config);
+        ChannelClasses classes = Classes(plan, options);
+        Dictionary<int, float> scaled = ClassFactors(calibration, classes, plan, new ParameterRules(config.Backend, options.MinimumRealRange), ref most);
+        // Without chains a network is PyTorch's own, but for where that would lose much.
+        if (options.EqualizeChannels is null && most < BitsWorthwhile && !plan.Nodes.Any(n => n.Chain.Count > 0))
+            return calibration;
+        return sites.Count == 0 && scaled.Count == 0 ? calibration : Rewrite(calibration, sites, classes, scaled, makers, config);
 
         bool IsConv(PlannedNode node) => node.Operator is Conv && !options.Tensors.ContainsKey(node.Node.Input[1]);
 
@@ -101,8 +143,17 @@ public static class ChannelEqualization
         static bool TakesFactors(PlannedNode function, IReadOnlyList<NodeProto> places) => ReferenceEquals(places[0], function.Node)
             && (places.Count == 1 || (places is [_, { OpType: "Mul" } product] && !ReferenceEquals(product, function.Node)));
 
-        bool IsFunction(PlannedNode node) => node is { Operator: TableOperator or ElementwiseChain, HasFloatOutput: false };
+        bool IsFunction(PlannedNode node) => node is { Operator: ElementwiseChain, HasFloatOutput: false }
+            || (node is { Operator: TableOperator, HasFloatOutput: false } && !ChannelTies.Passes(node.Node));
     }
+
+    /// <summary>What the channels of a value gain on average, in bits: how much finer their steps get.</summary>
+    /// <param name="step">The value's step without factors, as its observer would have it.</param>
+    /// <param name="spec">The observer's.</param>
+    /// <param name="channels">The ranges of the channels.</param>
+    /// <param name="factors">One a channel.</param>
+    private static double Gain(float step, ObserverSpec spec, Observer channels, float[] factors) =>
+        Math.Log2(step / Ranged(spec, channels, factors).CalculateQParams().Scales[0]) - factors.Average(f => Math.Log2(f));
 
     /// <summary>For each channel the smallest factor that takes it into a range for all. That range has one end of the whole value's, and the
     /// other end where the channels, taken together, come out finest: their steps' geometric mean is smallest.</summary>
@@ -131,13 +182,83 @@ public static class ChannelEqualization
         static double MeanStep(float[] factors, float l, float h) => Math.Log(h - l) + factors.Average(f => Math.Log(f));
     }
 
-    private static CalibrationData Rewrite(CalibrationData calibration, List<(string Value, float[] Factors)> sites, Dictionary<string, PlannedNode> makers,
-        QConfig config)
+    /// <summary>A factor for each class of channels that gets one: the smallest that takes no value out of its range.</summary>
+    /// <param name="calibration">With the ranges of channels.</param>
+    /// <param name="classes">Which channels have to have one factor.</param>
+    /// <param name="plan">What becomes of the values.</param>
+    /// <param name="rules">How steps follow from what was observed.</param>
+    /// <param name="most">What a place gains, in bits; raised by what these do.</param>
+    private static Dictionary<int, float> ClassFactors(CalibrationData calibration, ChannelClasses classes, QuantizationPlan plan, ParameterRules rules,
+        ref double most)
+    {
+        Dictionary<int, float> scaled = [];
+        foreach (string[] place in Places(classes, plan.Observed))
+        {
+            // Of a value that nothing is known of channel by channel, no channel may grow.
+            Dictionary<int, float> factors = [];
+            foreach (string value in place)
+            {
+                float[]? own = calibration.Channels.TryGetValue(value, out Observer? channels) && channels.HasObserved ? Factors(channels) : null;
+                for (int c = 0; c < classes.CountOf(value); c++)
+                    Raise(value, c, own?[c] ?? 1);
+            }
+            foreach ((string value, ActivationRange range) in classes.Limits.Where(l => factors.ContainsKey(classes.ClassOf(l.Value, 0))))
+            {
+                Observer? channels = plan.Root(value) is string root && classes.CanTie(root, value) ? calibration.Channels.GetValueOrDefault(root) : null;
+                for (int c = 0; c < classes.CountOf(value); c++)
+                {
+                    // What reaches a limit already may not grow.
+                    Raise(value, c, channels is { HasObserved: true } ? MathF.Max(Share(channels.MaxValues[c], range.High), Share(channels.MinValues[c], range.Low)) : 1);
+                }
+            }
+            if (factors.Values.All(f => f == 1))
+                continue;
+            double gain = place.Average(v => calibration.Channels.TryGetValue(v, out Observer? channels) && channels.HasObserved && calibration.Observers[v] is Observer now
+                ? Gain(calibration.Cache.OfValue(now, now.Spec, rules).Scales[0], now.Spec, channels, [.. Enumerable.Range(0, classes.CountOf(v)).Select(c => factors[classes.ClassOf(v, c)])])
+                : 0);
+            if (gain <= 0)
+                continue;
+            most = Math.Max(most, -place.Average(v => Enumerable.Range(0, classes.CountOf(v)).Average(c => Math.Log2(factors[classes.ClassOf(v, c)]))));
+            foreach ((int of, float factor) in factors.Where(f => f.Value < 1))
+                scaled[of] = factor;
+
+            void Raise(string value, int channel, float least)
+            {
+                int of = classes.ClassOf(value, channel);
+                if (classes.IsFixed(value, channel))
+                    least = 1;
+                else if (classes.MeetsDense(value, channel))
+                    least = MathF.Sqrt(least);
+                else
+                    least = MathF.Pow(least, DepthwiseExponent);
+                factors[of] = MathF.Max(factors.GetValueOrDefault(of), MathF.Min(least, 1));
+            }
+        }
+        return scaled;
+
+        static float Share(float value, float limit) => limit == 0 || float.IsInfinity(limit) ? 0 : Math.Clamp(value / limit, 0, 1);
+    }
+
+    private static CalibrationData Rewrite(CalibrationData calibration, List<(string Value, float[] Factors)> sites, ChannelClasses classes, Dictionary<int, float> scaled,
+        Dictionary<string, PlannedNode> makers, QConfig config)
     {
         OnnxModel model = calibration.Model.Clone();
         PassContext context = new(model);
         Dictionary<string, Observer> observers = new(calibration.Observers, StringComparer.Ordinal);
+        // By the layer's own output.
         Dictionary<string, (float[]? Outputs, float[]? Inputs)> layers = new(StringComparer.Ordinal);
+        foreach (NodeProto node in context.Graph.Nodes.Where(n => scaled.Count > 0 && ChannelClasses.IsLayer(context.Graph, n)))
+        {
+            if (FactorsOf(node.Input[0]) is float[] inputs)
+                layers[node.Output[0]] = layers.GetValueOrDefault(node.Output[0]) with { Inputs = inputs };
+            if (FactorsOf(node.Output[0]) is float[] outputs)
+                layers[node.Output[0]] = layers.GetValueOrDefault(node.Output[0]) with { Outputs = outputs };
+        }
+        foreach ((string value, Observer channels) in calibration.Channels)
+        {
+            if (FactorsOf(value) is float[] factors)
+                observers[value] = Ranged(observers[value].Spec, channels, factors);
+        }
         foreach ((string value, float[] factors) in sites)
         {
             NodeProto maker = context.Graph.Producer(value)!;
@@ -187,8 +308,15 @@ public static class ChannelEqualization
             layer.Save("equalized");
         }
         model.Invalidate();
-        model.Preparation = [.. model.Preparation, new AppliedPass(nameof(ChannelEqualization), sites.Count)];
+        model.Preparation = [.. model.Preparation, new AppliedPass(nameof(ChannelEqualization), sites.Count + calibration.Channels.Keys.Count(v => FactorsOf(v) is not null))];
         return calibration.Rewritten(new QuantizationPlan(model, calibration.QConfig), observers);
+
+        float[]? FactorsOf(string value)
+        {
+            int count = classes.CountOf(value);
+            float[] factors = [.. Enumerable.Range(0, count).Select(c => scaled.GetValueOrDefault(classes.ClassOf(value, c), 1))];
+            return factors.Any(f => f != 1) ? factors : null;
+        }
     }
 
     /// <summary>What an observer of the extremes would have seen of the equalized value.</summary>
