@@ -42,6 +42,9 @@ public sealed class QuantizedConcat
 
     public QParams OutputQParams { get; }
 
+    /// <summary>The dimension to join along; negative ones count from the end.</summary>
+    public int Dim => dim;
+
     /// <exception cref="QuantException">ShapeMismatch: all dimensions but the joined one must agree; InvalidArgument: no tensors; UnsupportedDType.</exception>
     public QuantizedTensor Run(params ReadOnlySpan<QuantizedTensor> tensors)
     {
@@ -52,9 +55,7 @@ public sealed class QuantizedConcat
         shape[axis] = 0;
         foreach (QuantizedTensor t in tensors)
         {
-            OperatorChecks.EightBit(t.QParams, "A tensor to join");
-            if (engine != EngineKind.OnnxRuntime)
-                OperatorChecks.SameDType(t.QParams, OutputQParams, "Joining");
+            CheckInput(t.QParams);
             int[] other = t.Shape;
             if (other.Length == shape.Length)
             {
@@ -89,8 +90,24 @@ public sealed class QuantizedConcat
         return y;
     }
 
+    /// <exception cref="QuantException">UnsupportedDType.</exception>
+    internal void CheckInput(QParams input)
+    {
+        OperatorChecks.EightBit(input, "A tensor to join");
+        if (engine != EngineKind.OnnxRuntime)
+            OperatorChecks.SameDType(input, OutputQParams, "Joining");
+    }
+
+    /// <summary>All of a tensor's bytes go through the same table; otherwise some channels have one of their own.</summary>
+    internal bool HasOneTable => !options.Compat || !channelsLast;
+
+    /// <summary>That table's 256 entries, for tensors joined along the channels; null where bytes are copied.</summary>
+    /// <param name="input">The tensor's parameters.</param>
+    /// <param name="rank">Its dimensions.</param>
+    internal byte[]? TableOf(QParams input, int rank) => Tables(input, channelsLast && rank == 4).Vector;
+
     /// <summary>Of the tensors that lie pixel by pixel, or of those that lie in planes.</summary>
-    private static long Bytes(ReadOnlySpan<QuantizedTensor> tensors, bool last)
+    internal static long Bytes(ReadOnlySpan<QuantizedTensor> tensors, bool last)
     {
         long sum = 0;
         foreach (QuantizedTensor t in tensors)
@@ -156,7 +173,16 @@ public sealed class QuantizedConcat
             tail[i] = quantizer.Scalar(options.Relu ? MathF.Max(plain[i], 0f) : plain[i]);
             vector[i] = nhwc ? quantizer.Vector(options.Relu ? MathF.Max(reals[i], 0f) : reals[i]) : tail[i];
         }
-        return (vector, tail);
+        // Parameters that are the same, or as good as.
+        return IsIdentity(vector) && IsIdentity(tail) ? (null, null) : (vector, tail);
+    }
+
+    private static bool IsIdentity(byte[] table)
+    {
+        int i = 0;
+        while (i < table.Length && table[i] == i)
+            i++;
+        return i == table.Length;
     }
 
     /// <summary>The tables for an input's parameters.</summary>

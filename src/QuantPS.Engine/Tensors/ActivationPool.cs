@@ -16,6 +16,9 @@ public sealed class ActivationPool
     private readonly Shelf<byte> integers = new();
     private readonly Shelf<float> reals = new();
 
+    /// <summary>The pool that this thread's layers take memory from; null without.</summary>
+    public static ActivationPool? Current => current;
+
     /// <summary>Memory for that many bytes, on a 64-byte boundary if it is much, with anything in it.</summary>
     internal static Memory<byte> Allocate(int bytes) =>
         bytes >= LeastBytes && current is { } pool ? pool.integers.Take(bytes) : new AlignedBuffer<byte>(bytes, zeroed: false).Memory;

@@ -66,6 +66,61 @@ public class PixelLayoutTests
         }
     }
 
+    /// <summary>Channels of one image or of several joined, for several results at once, against joining and taking them one by one.</summary>
+    [Theory]
+    [InlineData(EngineKind.OnnxRuntime, false)]
+    [InlineData(EngineKind.X86, false)]
+    [InlineData(EngineKind.X86, true)]
+    public void Picking(EngineKind engine, bool compat)
+    {
+        var random = new Random(55);
+        for (int draw = 0; draw < 90; draw++)
+        {
+            int n = random.Next(1, 4), h = random.Next(1, 9), w = random.Next(1, 9), count = 1 + draw % 3;
+            QDType dtype = draw % 2 == 0 ? QDType.QUInt8 : QDType.QInt8;
+            QParams y = new(0.05f, 100, dtype);
+            int[] area = draw % 5 == 0 ? [h] : draw % 7 == 0 ? [h, w, 2] : [h, w];
+            QuantizedTensor[] images = [.. Enumerable.Range(0, count).Select(i => Random(random, [n, random.Next(1, 70), .. area], i == 1 ? y : new QParams(0.02f + 0.01f * i, 90 + i, dtype)))];
+            QuantizedConcat? joint = count == 1 && draw % 2 == 0 ? null : new QuantizedConcat(y, 1, channelsLast: draw % 4 < 2, engine, new LayerOptions { Compat = compat });
+            QuantizedTensor all = joint?.Run(images) ?? images[0];
+            int channels = all.Dims[1];
+            int[][] picks = [.. Enumerable.Range(0, random.Next(1, 4)).Select(_ => Enumerable.Range(0, random.Next(1, 60)).Select(_ => random.Next(channels)).ToArray())];
+            QuantizedChannelPick pick = new(joint, [.. images.Select(i => i.Dims[1])], picks);
+            foreach (QuantizedTensor[] given in new[] { [.. images.Select(Pixels)], images, [.. images.Select((t, i) => i % 2 == 0 ? Pixels(t) : t)] })
+            {
+                QuantizedTensor[] results = pick.Run(given);
+                Assert.Equal(picks.Length, results.Length);
+                for (int r = 0; r < results.Length; r++)
+                {
+                    int[] positions = picks[r];
+                    QuantizedTensor expected = QuantizedRearrange.Pick(all, [null, positions, .. area.Select(_ => (int[]?)null)]);
+                    Assert.True(results[r].TryGetChannelsLast(out _));
+                    Assert.Equal(expected.Shape, results[r].Shape);
+                    Assert.Same((joint is null ? images[0].QParams : y), results[r].QParams);
+                    Assert.Equal(expected.Bytes.ToArray(), results[r].Bytes.ToArray());
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void PickingWantsTheImagesThatItWasMadeFor()
+    {
+        QParams p = new(0.05f, 100, QDType.QUInt8);
+        QuantizedChannelPick pick = new(new QuantizedConcat(p), [2, 3], [[0, 4]]);
+        QuantizedTensor two = QuantizedTensor.Allocate([1, 2, 4, 4], p), three = QuantizedTensor.Allocate([1, 3, 4, 4], p);
+        Assert.Equal([1, 2, 4, 4], pick.Run(two, three)[0].Shape);
+        Assert.Equal(ErrorIds.ShapeMismatch, Assert.Throws<QuantException>(() => pick.Run(two)).ErrorId);
+        Assert.Equal(ErrorIds.ShapeMismatch, Assert.Throws<QuantException>(() => pick.Run(three, two)).ErrorId);
+        Assert.Equal(ErrorIds.ShapeMismatch, Assert.Throws<QuantException>(() => pick.Run(two, QuantizedTensor.Allocate([1, 3, 4, 5], p))).ErrorId);
+        Assert.Equal(ErrorIds.UnsupportedDType, Assert.Throws<QuantException>(() => pick.Run(two, three.With(new QParams(0.05f, 100, QDType.QInt8)))).ErrorId);
+        Assert.Throws<ArgumentException>(() => new QuantizedChannelPick(null, [2, 3], [[0]]));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new QuantizedChannelPick(null, [2], [[2]]));
+        Assert.False(QuantizedChannelPick.Suits(two, three));
+        Assert.True(QuantizedChannelPick.Suits(Pixels(two), Pixels(three)));
+        Assert.True(QuantizedChannelPick.Suits(two, Pixels(three)));
+    }
+
     /// <summary>A run's memory, given back, is that of the next run: the pixels as well, after a tensor was turned, and float32 values.</summary>
     [Fact]
     public void MemoryOfTurnedAndRealTensorsIsGivenBack()
