@@ -15,10 +15,13 @@ public sealed class Concat : QuantOperator
 
     public override Int8Step? CreateStep(StepContext context)
     {
-        QuantizedConcat concat = new(context.Output, (int)context.Context.Node.GetInt("axis", 1), channelsLast: false,
-            context.OnnxRule ? EngineKind.OnnxRuntime : EngineKind.X86);
+        QuantizedConcat concat = LayerOf(context);
         return (inputs, spent) => concat.Run([.. inputs]);
     }
+
+    /// <summary>What joins them.</summary>
+    internal static QuantizedConcat LayerOf(StepContext context) => new(context.Output, (int)context.Context.Node.GetInt("axis", 1), channelsLast: false,
+        context.OnnxRule ? EngineKind.OnnxRuntime : EngineKind.X86);
 
     public override bool WriteIntegers(IntegerWriter writer) => writer.Write("QLinearConcat", IntegerWriter.Microsoft,
         [.. writer.OutputParameters, .. Enumerable.Range(0, writer.Node.Input.Count).SelectMany(writer.Input)], [.. writer.Node.Attribute]);

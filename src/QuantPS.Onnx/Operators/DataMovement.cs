@@ -8,6 +8,9 @@ namespace QuantPS.Onnx.Operators;
 /// point, and files in QOperator form have the same operator on integers.</summary>
 public abstract class DataMovement : QuantOperator
 {
+    /// <summary>Every element of the result is one of the input's, and which one its place alone decides: nothing is compared, computed or added.</summary>
+    public virtual bool OnlyMoves => true;
+
     public override bool SharesInputQParams(NodeContext context) => true;
 
     public override bool WriteIntegers(IntegerWriter writer) => writer.WriteSame();

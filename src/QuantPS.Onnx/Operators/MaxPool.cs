@@ -9,6 +9,9 @@ public sealed class MaxPool : DataMovement
 {
     public override string OpType => "MaxPool";
 
+    /// <summary>Elements are compared.</summary>
+    public override bool OnlyMoves => false;
+
     public override string? WhyFloat(NodeContext context)
     {
         if (context.Node.Output.Count > 1 && context.Node.Output[1].Length > 0)

@@ -11,6 +11,9 @@ public sealed class Pad : DataMovement
 {
     public override string OpType => "Pad";
 
+    /// <summary>A margin comes along.</summary>
+    public override bool OnlyMoves => false;
+
     public override bool SharesInputQParams(NodeContext context) => Value(context) == 0f || context.Node.GetString("mode", "constant") != "constant";
 
     /// <summary>On integers the margin is the zero point.</summary>

@@ -11,6 +11,9 @@ public sealed class Resize : DataMovement
 {
     public override string OpType => "Resize";
 
+    /// <summary>Between elements there may be others.</summary>
+    public override bool OnlyMoves => false;
+
     public override bool SharesInputQParams(NodeContext context) => Mode(context) is "nearest" or "linear";
 
     /// <summary>Nearest neighbours: copies. Other modes compute.</summary>

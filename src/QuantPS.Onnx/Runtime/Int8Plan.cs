@@ -27,7 +27,7 @@ public sealed class Int8Plan : IDisposable
         string[] outputs = [.. graph.Float.Graph.Outputs.Select(o => o.Name)];
         CancellationToken cancellation = settings?.Cancellation ?? default;
         every = new StepSequence(Schedule(settings), Inputs.Types.Select(t => t.Name), outputs, cancellation);
-        steps = new StepSequence(ResidualStep.Fuse([.. every.Steps], outputs), Inputs.Types.Select(t => t.Name), outputs, cancellation);
+        steps = new StepSequence(StepFusion.Apply([.. every.Steps], outputs), Inputs.Types.Select(t => t.Name), outputs, cancellation);
     }
 
     /// <summary>What the model takes.</summary>
@@ -35,6 +35,9 @@ public sealed class Int8Plan : IDisposable
 
     /// <summary>How many runs of float nodes there are, quantized nodes without a kernel of ours among them.</summary>
     public int FloatIslandCount => steps.FloatIslandCount;
+
+    /// <summary>What it does where nobody looks at the values between, in running order.</summary>
+    internal IEnumerable<PlanStep> Steps => steps.Steps;
 
     /// <summary>Runs a model with a single input; a sample (one dimension less) becomes a batch of one.</summary>
     /// <exception cref="QuantException">ShapeMismatch, InferenceFailed.</exception>

@@ -32,7 +32,7 @@ public sealed class ModelPlan : IDisposable
         Inputs = types.Inputs;
         constants = new ConstantValues(model, types);
         string[] outputs = [.. model.Graph.Outputs.Select(o => o.Name)];
-        steps = new StepSequence(ResidualStep.Fuse(Schedule(types, settings, fuse), outputs), Inputs.Types.Select(t => t.Name), outputs,
+        steps = new StepSequence(StepFusion.Apply(Schedule(types, settings, fuse), outputs), Inputs.Types.Select(t => t.Name), outputs,
             settings?.Cancellation ?? default);
         // The steps have the other constants that they need.
         constants.Keep([.. model.Graph.Outputs.Select(o => o.Name).Where(constants.Has)]);

@@ -44,7 +44,7 @@ internal sealed class ResidualStep : PlanStep
     /// <summary>Puts such pairs in the place of their sums. The steps that became part of one are the same objects, for whoever disposes them.</summary>
     /// <param name="steps">In running order.</param>
     /// <param name="kept">Values that have to be there afterwards.</param>
-    public static IReadOnlyList<PlanStep> Fuse(IReadOnlyList<PlanStep> steps, IEnumerable<string> kept)
+    public static IReadOnlyList<PlanStep> Fuse(IReadOnlyList<PlanStep> steps, IReadOnlyCollection<string> kept)
     {
         HashSet<string> outputs = new(kept, StringComparer.Ordinal);
         Dictionary<string, int> uses = steps.SelectMany(s => s.Inputs).CountBy(v => v).ToDictionary(StringComparer.Ordinal);

@@ -8,7 +8,7 @@ using QuantPS.Onnx.Quantization;
 namespace QuantPS.Onnx.Runtime;
 
 /// <summary>A Split of a quantized graph: its pieces as integers with the input's parameters.</summary>
-internal sealed class SplitStep : PlanStep
+internal sealed class SplitStep : PlanStep, IMovingStep
 {
     private readonly QuantizedGraph graph;
     private readonly string input;
@@ -23,6 +23,7 @@ internal sealed class SplitStep : PlanStep
         seen = graph.InputQParams(node.Planned, input);
         Inputs = [input];
         Outputs = outputs;
+        Moves = seen.IsSameAs(graph.QParamsOf(input)!) ? pieces : [];
         Description = $"{node.OpType} {node.Name}";
     }
 
@@ -31,6 +32,12 @@ internal sealed class SplitStep : PlanStep
     public override IReadOnlyList<string> Outputs { get; }
 
     public override string Description { get; }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<Int8Step> Moves { get; }
+
+    /// <inheritdoc/>
+    public QParams Meaning => seen;
 
     /// <summary>The step for a node; null for any other operator, a Split by computed sizes, or of a constant.</summary>
     public static SplitStep? Create(QuantizedGraph graph, QuantizedNode node)
@@ -55,8 +62,14 @@ internal sealed class SplitStep : PlanStep
 
     public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs)
     {
-        QuantizedTensor[] given = [QuantizedStep.Integers(graph, inputs[0], input, seen)];
+        QuantizedTensor[] given = [Read(0, inputs[0])];
         for (int i = 0; i < pieces.Length; i++)
-            outputs[i] = new GraphValue(pieces[i](given, 0));
+            outputs[i] = Made(pieces[i](given, 0));
     }
+
+    /// <inheritdoc/>
+    public QuantizedTensor Read(int operand, GraphValue value) => QuantizedStep.Integers(graph, value, input, seen);
+
+    /// <inheritdoc/>
+    public GraphValue Made(QuantizedTensor result) => new(result);
 }

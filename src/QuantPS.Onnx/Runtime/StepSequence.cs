@@ -75,7 +75,7 @@ internal sealed class StepSequence : IDisposable
                 if (slot < 0)
                     value.Dispose();
                 else
-                    Put(slot, value, []);
+                    Put(slot, value, [], []);
             }
         }
 
@@ -104,7 +104,7 @@ internal sealed class StepSequence : IDisposable
                     for (int o = 0; o < outputs.Length; o++)
                     {
                         if (outputs[o] is { } value)
-                            Put(instruction.Outputs[o], value, instruction.Inputs);
+                            Put(instruction.Outputs[o], value, instruction.Inputs, instruction.Outputs.AsSpan(0, o));
                     }
                 }
                 for (int o = 0; made is not null && o < outputs.Length; o++)
@@ -133,17 +133,27 @@ internal sealed class StepSequence : IDisposable
             return spent;
         }
 
-        private void Put(int slot, GraphValue value, int[] from)
+        /// <param name="slot">Where it goes.</param>
+        /// <param name="value">A step's result, or what was given.</param>
+        /// <param name="from">The step's inputs, whose memory it may have.</param>
+        /// <param name="beside">Other results of the step, whose memory it may have as well.</param>
+        private void Put(int slot, GraphValue value, ReadOnlySpan<int> from, ReadOnlySpan<int> beside)
         {
             values[slot] = value;
             owner[slot] = slot;
-            foreach (int other in from)
+            Share(slot, value, from);
+            Share(slot, value, beside);
+            holders[owner[slot]] = owner[slot] == slot ? 1 : holders[owner[slot]] + 1;
+        }
+
+        private void Share(int slot, GraphValue value, ReadOnlySpan<int> others)
+        {
+            foreach (int other in others)
             {
                 if (values[other] is { } source && (value.IntegersIfAny is { } a && source.IntegersIfAny is { } b && ActivationPool.AreOne(a, b)
                     || value.RealIfAny is { } c && source.RealIfAny is { } d && ActivationPool.AreOne(c, d)))
                     owner[slot] = owner[other];
             }
-            holders[owner[slot]] = owner[slot] == slot ? 1 : holders[owner[slot]] + 1;
         }
 
         private void Drop(int slot, ActivationPool? pool)
