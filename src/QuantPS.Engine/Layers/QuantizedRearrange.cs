@@ -14,6 +14,8 @@ public static class QuantizedRearrange
     public static QuantizedTensor Permute(QuantizedTensor x, ReadOnlySpan<int> order)
     {
         int[] wanted = order.ToArray();
+        if (PermuteInPlace(x, wanted) is { } same)
+            return same;
         if (PermuteRows(x, wanted) is { } rows)
             return rows;
         if (!wanted.Order().SequenceEqual(Enumerable.Range(0, x.Rank)))
@@ -23,6 +25,19 @@ public static class QuantizedRearrange
         QuantizedTensor y = OperatorChecks.NewTensor(shape, x.QParams, x, KernelLayout.Contiguous, out Memory<byte> result);
         RearrangeKernel.Run(bytes, result, [.. wanted.Select((d, i) => Table(Enumerable.Range(0, shape[i]), strides[d]))]);
         return y;
+    }
+
+    /// <summary>Channels behind all other dimensions, of pixels, and the way back, of images: both lie as they are, so the result has the input's memory. Null for any other order.</summary>
+    private static QuantizedTensor? PermuteInPlace(QuantizedTensor x, int[] order)
+    {
+        int last = x.Rank - 1;
+        if (order.Length != x.Rank || last < 2 || !x.DType.IsEightBit() || x.QParams.IsPerChannel)
+            return null;
+        int[] behind = [0, .. Enumerable.Range(2, last - 1), 1], front = [0, last, .. Enumerable.Range(1, last - 1)];
+        bool pixels = x.TryGetChannelsLast(out Memory<byte> bytes);
+        if (pixels ? !order.AsSpan().SequenceEqual(behind) : last < 3 || !order.AsSpan().SequenceEqual(front))
+            return null;
+        return new QuantizedTensor([.. order.Select(d => x.Dims[d])], pixels ? bytes : x.Memory, x.QParams, pixels ? KernelLayout.Contiguous : KernelLayout.ChannelsLast) { Source = x.Source };
     }
 
     /// <summary>The positions [start, start + count) along one dimension, all along the others.</summary>
@@ -39,6 +54,30 @@ public static class QuantizedRearrange
         int inner = pixels ? axis == 1 ? 1 : TensorShape.Count(x.Dims[(axis + 1)..]) * (axis == 0 ? 1 : x.Dims[1]) : TensorShape.Count(x.Dims[(axis + 1)..]);
         RunsKernel.Run(bytes[(start * inner)..], result, [result.Length / Math.Max(1, count * inner)], [x.Dims[axis] * inner], count * inner);
         return y;
+    }
+
+    /// <summary>With a margin of one integer.</summary>
+    /// <param name="x">8-bit integers.</param>
+    /// <param name="before">Elements in front, per dimension.</param>
+    /// <param name="after">Elements behind.</param>
+    /// <param name="value">The integer of the margin, of the input's dtype; for real 0 the zero point.</param>
+    /// <exception cref="QuantException">ShapeMismatch: a margin too many or too few, or a negative one; UnsupportedDType.</exception>
+    public static QuantizedTensor Pad(QuantizedTensor x, ReadOnlySpan<int> before, ReadOnlySpan<int> after, int value)
+    {
+        if (before.Length != x.Rank || after.Length != x.Rank || before.ContainsAnyInRange(int.MinValue, -1) || after.ContainsAnyInRange(int.MinValue, -1))
+            throw new QuantException(ErrorIds.ShapeMismatch, $"Margins [{TensorShape.Format(before)}] and [{TensorShape.Format(after)}] for the {x.Rank} dimensions of [{TensorShape.Format(x.Dims)}].", x);
+        Memory<byte> bytes = Lying(x, out _, out bool pixels);
+        int[] shape = x.Shape;
+        for (int d = 0; d < shape.Length; d++)
+            shape[d] += before[d] + after[d];
+        QuantizedTensor y = OperatorChecks.NewTensor(shape, x.QParams, x, pixels ? KernelLayout.ChannelsLast : KernelLayout.Contiguous, out Memory<byte> result);
+        if (pixels)
+            PadKernel.Run(bytes, result, Turned(x.Dims), Turned(before), Turned(after), unchecked((byte)value));
+        else
+            PadKernel.Run(bytes, result, x.Dims, before, after, unchecked((byte)value));
+        return y;
+
+        static int[] Turned(ReadOnlySpan<int> dims) => [dims[0], .. dims[2..], dims[1]];
     }
 
     /// <summary>Orders of a row-major tensor in which the last dimension stays, or ends up before one that it had behind it: copies of rows, and transposed
