@@ -43,6 +43,7 @@ public static class OperatorRegistry
         new GatherElements(),
         new Expand(),
         new Pad(),
+        new LinearResize(),
         new Resize(),
         new DepthToSpace(),
         new SpaceToDepth(),

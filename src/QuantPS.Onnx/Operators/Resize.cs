@@ -4,9 +4,8 @@ using QuantPS.Onnx.Model;
 
 namespace QuantPS.Onnx.Operators;
 
-/// <summary>Images in another size. Nearest and linear interpolation stay inside the input's range and share its parameters; cubic
-/// interpolation may
-/// overshoot and has its own.</summary>
+/// <summary>Images in another size by nearest neighbours, which share the input's parameters, or by cubic interpolation, which may overshoot and has its own. Linear interpolation is
+/// <see cref="LinearResize"/>.</summary>
 public sealed class Resize : DataMovement
 {
     public override string OpType => "Resize";
@@ -14,7 +13,7 @@ public sealed class Resize : DataMovement
     /// <summary>Between elements there may be others.</summary>
     public override bool OnlyMoves => false;
 
-    public override bool SharesInputQParams(NodeContext context) => Mode(context) is "nearest" or "linear";
+    public override bool SharesInputQParams(NodeContext context) => Mode(context) == "nearest";
 
     /// <summary>Nearest neighbours: copies. Other modes compute.</summary>
     public override Int8Step? CreateStep(StepContext context)
