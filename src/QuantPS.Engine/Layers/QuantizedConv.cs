@@ -94,21 +94,39 @@ public sealed class QuantizedConv : QuantizedWeightLayer
     {
         int[] outputShape = OutputShape(x);
         Plan plan = plans.For(x.QParams);
-        Memory<byte> terms = default;
-        bool lies = plan.Kernel.Layout == KernelLayout.ChannelsLast && other.TryGetChannelsLast(out terms);
-        if (!lies || !other.Dims.SequenceEqual(outputShape) || RuleFor(add, other, otherIsFirst) is not { } rule)
+        if (plan.Kernel.Layout != KernelLayout.ChannelsLast || !other.Dims.SequenceEqual(outputShape) || RuleFor(add, other, otherIsFirst) is not { } rule)
+            return AddAfterwards(Run(x), other, add, spent, otherIsFirst);
+        // What lies plane by plane is turned: else the sum, and the layers behind it, would lie so too.
+        Memory<byte> turned = default;
+        if (!other.TryGetChannelsLast(out Memory<byte> terms))
         {
-            return otherIsFirst
-                ? add.Run(other, Run(x), SpentOperand.Second | (spent ? SpentOperand.First : SpentOperand.None))
-                : add.Run(Run(x), other, SpentOperand.First | (spent ? SpentOperand.Second : SpentOperand.None));
+            terms = turned = ActivationPool.Allocate(other.Length);
+            LayoutConversion.ToChannelsLast(other.Memory, turned, other.Dims[0], other.Dims[1], TensorShape.Count(other.Dims[2..]));
         }
         QuantizedTensor y;
         Memory<byte> output = terms;
-        if (spent && plan.Kernel.AddsInPlace(rule))
+        bool inPlace = (spent || !turned.IsEmpty) && plan.Kernel.AddsInPlace(rule);
+        if (inPlace)
             y = new QuantizedTensor(outputShape, terms, add.OutputQParams, KernelLayout.ChannelsLast) { Source = x.Source };
         else
             y = OperatorChecks.NewTensor(outputShape, add.OutputQParams, x, KernelLayout.ChannelsLast, out output);
         RunKernel(plan.Kernel, x, output, new ConvResidual(terms, rule));
+        if (!inPlace)
+            ActivationPool.Return(turned);
+        return y;
+    }
+
+    private static QuantizedTensor AddAfterwards(QuantizedTensor own, QuantizedTensor other, QuantizedAdd add, bool spent, bool otherIsFirst)
+    {
+        QuantizedTensor y = otherIsFirst
+            ? add.Run(other, own, SpentOperand.Second | (spent ? SpentOperand.First : SpentOperand.None))
+            : add.Run(own, other, SpentOperand.First | (spent ? SpentOperand.Second : SpentOperand.None));
+        // Adding may have turned it, and has written over one of both.
+        foreach (Memory<byte> memory in (ReadOnlySpan<Memory<byte>>)[own.AnyLayout, own.LeftLayout])
+        {
+            if (!memory.IsEmpty && !memory.Equals(y.AnyLayout))
+                ActivationPool.Return(memory);
+        }
         return y;
     }
 

@@ -7,7 +7,7 @@ namespace QuantPS.Engine.Tensors;
 /// <remarks>For one run at a time. Layers that run on the thread inside <see cref="Use"/> take their results' memory from it.</remarks>
 public sealed class ActivationPool
 {
-    // Below these, AlignedBuffer neither aligns nor pins, and a new array costs little.
+    // Below these, AlignedBuffer neither aligns nor pins. What is less than the first is not kept either: a new array costs little.
     internal const int LeastBytes = 4096, LeastFloatBytes = 80_000;
 
     [ThreadStatic]
@@ -25,7 +25,7 @@ public sealed class ActivationPool
 
     /// <summary>The same for that many float32 values.</summary>
     public static Memory<float> AllocateFloats(int length) =>
-        (long)length * sizeof(float) >= LeastFloatBytes && current is { } pool ? pool.reals.Take(length) : new AlignedBuffer<float>(length, zeroed: false).Memory;
+        (long)length * sizeof(float) >= LeastBytes && current is { } pool ? pool.reals.Take(length) : new AlignedBuffer<float>(length, zeroed: false).Memory;
 
     /// <summary>Takes back memory that a layer had for itself.</summary>
     internal static void Return(Memory<byte> memory) => current?.integers.Return(memory);
