@@ -133,7 +133,17 @@ public static class ChannelEqualization
         // Without chains a network is PyTorch's own, but for where that would lose much.
         if (options.EqualizeChannels is null && most < BitsWorthwhile && !plan.Nodes.Any(n => n.Chain.Count > 0))
             return calibration;
-        return sites.Count == 0 && scaled.Count == 0 ? calibration : Rewrite(calibration, sites, classes, scaled, makers, config);
+        if (sites.Count == 0 && scaled.Count == 0)
+            return calibration;
+        // Of all that is scaled in the weights alone, by value.
+        Dictionary<string, float[]> folded = new(StringComparer.Ordinal);
+        foreach (string value in graph.Nodes.Where(n => ChannelClasses.IsLayer(graph, n)).SelectMany(n => (string[])[n.Input[0], n.Output[0]]).Concat(calibration.Channels.Keys))
+        {
+            float[] factors = [.. Enumerable.Range(0, classes.CountOf(value)).Select(c => scaled.GetValueOrDefault(classes.ClassOf(value, c), 1))];
+            if (factors.Any(f => f != 1))
+                folded[value] = factors;
+        }
+        return calibration.Cache.OfEqualized(new ChannelFactors(sites, folded, calibration.Channels.Values.Sum(c => c.ElementCount)), () => Rewrite(calibration, sites, folded, makers));
 
         bool IsConv(PlannedNode node) => node.Operator is Conv && !options.Tensors.ContainsKey(node.Node.Input[1]);
 
@@ -239,24 +249,23 @@ public static class ChannelEqualization
         static float Share(float value, float limit) => limit == 0 || float.IsInfinity(limit) ? 0 : Math.Clamp(value / limit, 0, 1);
     }
 
-    private static CalibrationData Rewrite(CalibrationData calibration, List<(string Value, float[] Factors)> sites, ChannelClasses classes, Dictionary<int, float> scaled,
-        Dictionary<string, PlannedNode> makers, QConfig config)
+    private static CalibrationData Rewrite(CalibrationData calibration, List<(string Value, float[] Factors)> sites, Dictionary<string, float[]> folded,
+        Dictionary<string, PlannedNode> makers)
     {
         OnnxModel model = calibration.Model.Clone();
         PassContext context = new(model);
         Dictionary<string, Observer> observers = new(calibration.Observers, StringComparer.Ordinal);
         // By the layer's own output.
         Dictionary<string, (float[]? Outputs, float[]? Inputs)> layers = new(StringComparer.Ordinal);
-        foreach (NodeProto node in context.Graph.Nodes.Where(n => scaled.Count > 0 && ChannelClasses.IsLayer(context.Graph, n)))
+        foreach (NodeProto node in context.Graph.Nodes.Where(n => ChannelClasses.IsLayer(context.Graph, n)))
         {
-            if (FactorsOf(node.Input[0]) is float[] inputs)
-                layers[node.Output[0]] = layers.GetValueOrDefault(node.Output[0]) with { Inputs = inputs };
-            if (FactorsOf(node.Output[0]) is float[] outputs)
-                layers[node.Output[0]] = layers.GetValueOrDefault(node.Output[0]) with { Outputs = outputs };
+            (float[]? outputs, float[]? inputs) = (folded.GetValueOrDefault(node.Output[0]), folded.GetValueOrDefault(node.Input[0]));
+            if (outputs is not null || inputs is not null)
+                layers[node.Output[0]] = (outputs, inputs);
         }
-        foreach ((string value, Observer channels) in calibration.Channels)
+        foreach ((string value, float[] factors) in folded)
         {
-            if (FactorsOf(value) is float[] factors)
+            if (calibration.Channels.TryGetValue(value, out Observer? channels))
                 observers[value] = Ranged(observers[value].Spec, channels, factors);
         }
         foreach ((string value, float[] factors) in sites)
@@ -308,15 +317,8 @@ public static class ChannelEqualization
             layer.Save("equalized");
         }
         model.Invalidate();
-        model.Preparation = [.. model.Preparation, new AppliedPass(nameof(ChannelEqualization), sites.Count + calibration.Channels.Keys.Count(v => FactorsOf(v) is not null))];
+        model.Preparation = [.. model.Preparation, new AppliedPass(nameof(ChannelEqualization), sites.Count + folded.Keys.Count(calibration.Channels.ContainsKey))];
         return calibration.Rewritten(new QuantizationPlan(model, calibration.QConfig), observers);
-
-        float[]? FactorsOf(string value)
-        {
-            int count = classes.CountOf(value);
-            float[] factors = [.. Enumerable.Range(0, count).Select(c => scaled.GetValueOrDefault(classes.ClassOf(value, c), 1))];
-            return factors.Any(f => f != 1) ? factors : null;
-        }
     }
 
     /// <summary>What an observer of the extremes would have seen of the equalized value.</summary>

@@ -2,6 +2,7 @@ using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Numerics;
 using QuantPS.Engine.Observers;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Calibration;
 using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Onnx.Quantization;
@@ -16,6 +17,20 @@ internal sealed class ConversionCache
     private readonly Dictionary<(Observer Observer, ObserverSpec Spec, ParameterRules Rules), (long Elements, QParams Parameters)> values = [];
     private readonly Dictionary<(NodeProto Node, int Input, ObserverSpec Spec, ParameterRules Rules), QParams> ranges = [];
     private readonly Dictionary<(NodeProto Node, int Input), (ParameterRules Rules, QuantRange? Range, QuantizedTensor Weight)> weights = [];
+    private (ChannelFactors Factors, CalibrationData Calibration)? equalized;
+
+    /// <summary>The equalized model with its own cache, as the latest conversion that had these factors made it.</summary>
+    /// <param name="factors">What is scaled.</param>
+    /// <param name="make">Makes it; asked only where the latest one had other factors.</param>
+    public CalibrationData OfEqualized(ChannelFactors factors, Func<CalibrationData> make)
+    {
+        lock (gate)
+        {
+            if (equalized is not { } latest || !latest.Factors.IsSameAs(factors))
+                equalized = latest = (factors, make());
+            return latest.Calibration;
+        }
+    }
 
     /// <summary>Parameters from an observer, by <see cref="ParameterRules.Calculate(Observer, ObserverSpec)"/>.</summary>
     public QParams OfValue(Observer observer, ObserverSpec spec, ParameterRules rules)

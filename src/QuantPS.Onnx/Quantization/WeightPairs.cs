@@ -8,7 +8,8 @@ namespace QuantPS.Onnx.Quantization;
 /// with an even one.</remarks>
 internal static class WeightPairs
 {
-    private const int Most = 128;
+    /// <summary>What the two may add up to.</summary>
+    public const int Most = 128;
 
     /// <summary>Takes steps from the larger one of a pair, and from both in turn once they are alike, until it fits.</summary>
     /// <param name="weights">An output's integers, in the kernels' order.</param>
