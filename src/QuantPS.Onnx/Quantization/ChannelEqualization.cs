@@ -126,17 +126,22 @@ public static class ChannelEqualization
             bool toFunction = IsConv(maker) && users is [PlannedNode function] && IsFunction(function) && TakesFactors(function, graph.Consumers(value));
             if (!toConv && !toFunction)
                 continue;
-            float[] factors = Factors(channels, RoomOf(calibration));
             bool dense = toConv && users.Any(u => u!.Node.GetInt("group", 1) == 1);
-            factors = dense ? Array.ConvertAll(factors, MathF.Sqrt) : factors;
-            sites.Add((value, factors));
-            most = Math.Max(most, -factors.Average(f => Math.Log2(f)));
+            sites.Add((value, Shared(RoomOf(calibration))));
+            most = Math.Max(most, -Shared(1).Average(f => Math.Log2(f)));
+
+            float[] Shared(float room) => dense ? Array.ConvertAll(Factors(channels, room), MathF.Sqrt) : Factors(channels, room);
         }
         ChannelClasses classes = Classes(plan, options);
-        Dictionary<int, float> scaled = ClassFactors(calibration, classes, plan, new ParameterRules(config.Backend, options.MinimumRealRange), ref most);
+        ParameterRules rules = new(config.Backend, options.MinimumRealRange);
         // Without chains a network is PyTorch's own, but for where that would lose much. What is given away as room was there to gain.
-        if (options.EqualizeChannels is null && most + Math.Log2(RoomOf(calibration)) < BitsWorthwhile && !plan.Nodes.Any(n => n.Chain.Count > 0))
-            return calibration;
+        if (options.EqualizeChannels is null && !plan.Nodes.Any(n => n.Chain.Count > 0))
+        {
+            _ = ClassFactors(calibration, classes, plan, rules, 1, ref most);
+            if (most < BitsWorthwhile)
+                return calibration;
+        }
+        Dictionary<int, float> scaled = ClassFactors(calibration, classes, plan, rules, RoomOf(calibration), ref most);
         if (sites.Count == 0 && scaled.Count == 0)
             return calibration;
         // Of all that is scaled in the weights alone, by value.
@@ -203,9 +208,10 @@ public static class ChannelEqualization
     /// <param name="classes">Which channels have to have one factor.</param>
     /// <param name="plan">What becomes of the values.</param>
     /// <param name="rules">How steps follow from what was observed.</param>
+    /// <param name="room">Ranges are taken for so many times what was seen.</param>
     /// <param name="most">What a place gains, in bits; raised by what these do.</param>
     private static Dictionary<int, float> ClassFactors(CalibrationData calibration, ChannelClasses classes, QuantizationPlan plan, ParameterRules rules,
-        ref double most)
+        float room, ref double most)
     {
         Dictionary<int, float> scaled = [];
         foreach (string[] place in Places(classes, plan.Observed))
@@ -214,7 +220,7 @@ public static class ChannelEqualization
             Dictionary<int, float> factors = [];
             foreach (string value in place)
             {
-                float[]? own = calibration.Channels.TryGetValue(value, out Observer? channels) && channels.HasObserved ? Factors(channels, RoomOf(calibration)) : null;
+                float[]? own = calibration.Channels.TryGetValue(value, out Observer? channels) && channels.HasObserved ? Factors(channels, room) : null;
                 for (int c = 0; c < classes.CountOf(value); c++)
                     Raise(value, c, own?[c] ?? 1);
             }
