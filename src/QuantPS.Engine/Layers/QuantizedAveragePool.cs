@@ -14,7 +14,9 @@ namespace QuantPS.Engine.Layers;
 /// row-major, 3-D (AveragePool3d.cpp avg_pool3d_out_frame): rne(f32(sum) * (1 / (1 / f32(1/n)))) + z;
 /// QNNPACK, quint8, without ceil mode (qnnpack/src/average-pooling.c): rne(f32(sum) * (s / (s * f32(n)))) + z, where n is always the whole
 /// window: count_include_pad and divisor_override are not looked at.
-/// onnxruntime: the result has parameters of its own, rne(f32(sum) * (s / (s_y * n))) + z_y: what DequantizeLinear, AveragePool, QuantizeLinear mean.
+/// onnxruntime: the result has parameters of its own, rne(r / n / s_y + z_y), where r is the sum of the dequantized pixels in their order, each step in
+/// float32: what QLinearAveragePool computes, which ONNX Runtime makes of DequantizeLinear, AveragePool, QuantizeLinear; of qint8 as of the quint8 128 higher.
+/// Where the window is the whole image it takes rne(f32(sum) * (s / (s_y * n))) + z_y, as for global pooling.
 /// </remarks>
 public sealed class QuantizedAveragePool
 {
@@ -68,7 +70,7 @@ public sealed class QuantizedAveragePool
         KernelLayout layout = input.HasBatch && !options.Compat && x.TryGetChannelsLast(out bytes) ? KernelLayout.ChannelsLast : KernelLayout.Contiguous;
         QuantizedTensor y = OperatorChecks.NewTensor(input.OutputShape(Geometry.OutputSize(input.Spatial)), output ?? x.QParams, x, layout, out Memory<byte> means);
         AveragePoolKernel.Run(layout == KernelLayout.ChannelsLast ? bytes : x.Memory, means, input.Batch, input.Channels, PoolShape.Of(Geometry, input.Spatial),
-            Rule(x.QParams, input.Channels, input.IsChannelsLast(channelsLast)), layout);
+            Rule(x.QParams, input.Channels, input.IsChannelsLast(channelsLast), input.Spatial), layout);
         return y;
     }
 
@@ -83,9 +85,9 @@ public sealed class QuantizedAveragePool
     /// <exception cref="QuantException">ShapeMismatch: the window does not fit.</exception>
     public void Run(ReadOnlyMemory<byte> x, int batch, int channels, int[] spatial, QParams qparams, Memory<byte> y, KernelLayout layout) =>
         AveragePoolKernel.Run(x, y, batch, channels, PoolShape.Of(Geometry, spatial),
-            Rule(qparams, channels, channelsLast || channels == 1 || TensorShape.Count(spatial) == 1), layout);
+            Rule(qparams, channels, channelsLast || channels == 1 || TensorShape.Count(spatial) == 1, spatial), layout);
 
-    private AverageRule Rule(QParams p, int channels, bool nhwc)
+    private AverageRule Rule(QParams p, int channels, bool nhwc, ReadOnlySpan<int> spatial)
     {
         bool qnnpack = engine == EngineKind.Qnnpack && p.DType == QDType.QUInt8 && !Geometry.CeilMode && Geometry.SpatialRank < 3;
         AverageForm form = qnnpack ? AverageForm.Qnnpack
@@ -95,7 +97,7 @@ public sealed class QuantizedAveragePool
         if (qnnpack)
             return new AverageRule(p, form, AverageDivisor.Fixed, TensorShape.Count(Geometry.Kernel), channels, options);
         if (engine == EngineKind.OnnxRuntime)
-            form = AverageForm.Onnx;
+            form = spatial.SequenceEqual(Geometry.Kernel) && Array.TrueForAll(Geometry.Padding, v => v == 0) && Array.TrueForAll(Geometry.PaddingEnd, v => v == 0) ? AverageForm.OnnxWhole : AverageForm.Onnx;
         AverageDivisor divisor = divisorOverride is not null ? AverageDivisor.Fixed : countIncludePad ? AverageDivisor.Whole : AverageDivisor.Inside;
         return new AverageRule(p, form, divisor, divisorOverride ?? 0, channels, options, output);
     }

@@ -6,7 +6,11 @@ using QuantPS.Engine.Tensors;
 namespace QuantPS.Engine.Layers;
 
 /// <summary>Mean over all spatial positions of [N, C, spatial...], giving [N, C, 1...]: an exact int32 sum, then the mean in float32, quantized.</summary>
-/// <remarks>Source of the meaning: ONNX GlobalAveragePool between DequantizeLinear and QuantizeLinear.</remarks>
+/// <remarks>Source of the meaning: ONNX GlobalAveragePool between DequantizeLinear and QuantizeLinear. ONNX Runtime makes QLinearGlobalAveragePool of it where both
+/// have one type, which multiplies the sum once, with f32(s / (s_y * area)): that decides ties.</remarks>
+/// <param name="input">Parameters of the input, 8 bits.</param>
+/// <param name="output">Parameters of the result, 8 bits.</param>
+/// <param name="onnxRule">As ONNX Runtime does it; else as PyTorch quantizes the mean.</param>
 public sealed class QuantizedGlobalAveragePool(QParams input, QParams output, bool onnxRule = false)
 {
     public QParams OutputQParams => output;
@@ -34,7 +38,10 @@ public sealed class QuantizedGlobalAveragePool(QParams input, QParams output, bo
     /// <param name="layout">Of the input.</param>
     public void Run(ReadOnlyMemory<byte> x, int batch, int channels, int area, Memory<byte> y, KernelLayout layout)
     {
-        var quantize = new QuantizeRule(output.Scales[0], output.ZeroPoints[0], output.DType, onnxRule);
-        GlobalAveragePoolKernel.Run(x, y, batch, channels, new GlobalAverageRule(input.Scales[0], input.ZeroPoints[0], input.DType == QDType.QInt8, area, quantize), layout);
+        bool once = onnxRule && input.DType == output.DType;
+        (float scale, float divisor, float step) = once ? (input.Scales[0] / (output.Scales[0] * area), 1f, 1f) : (input.Scales[0], area, output.Scales[0]);
+        var quantize = new QuantizeRule(step, output.ZeroPoints[0], output.DType, onnxRule);
+        GlobalAveragePoolKernel.Run(x, y, batch, channels,
+            new GlobalAverageRule(scale, divisor, input.ZeroPoints[0], input.DType == QDType.QInt8, area, quantize), layout);
     }
 }

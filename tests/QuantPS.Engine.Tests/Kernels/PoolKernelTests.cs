@@ -92,7 +92,7 @@ public class PoolKernelTests
             int least = dtype.Range().Min;
             float scale = 0.01f + random.NextSingle();
             var output = new QuantizeRule(random.Next(2) == 0 ? scale : scale * (0.1f + random.NextSingle()), outputType.Range().Min + random.Next(256), outputType, divides: random.Next(2) == 0);
-            GlobalAverageRule rule = new(scale, least + random.Next(256), dtype == QDType.QInt8, area, output);
+            GlobalAverageRule rule = new(scale, random.Next(2) == 0 ? area : 1f, least + random.Next(256), dtype == QDType.QInt8, area, output);
             byte[] planes = Bytes(random, batch * channels * area), expected = new byte[batch * channels], actual = new byte[expected.Length];
             ReferenceGlobalAveragePool.Planes(planes, expected, rule);
             KernelThreads.Count = random.Next(1, 4);
@@ -168,7 +168,7 @@ public class PoolKernelTests
     {
         QDType dtype = random.Next(2) == 0 ? QDType.QInt8 : QDType.QUInt8;
         var p = new QParams(0.01f + random.NextSingle(), dtype.Range().Min + random.Next(256), dtype);
-        AverageForm form = Enum.GetValues<AverageForm>()[random.Next(5)];
+        AverageForm form = Enum.GetValues<AverageForm>()[random.Next(7)];
         AverageDivisor divisor = form == AverageForm.Raw ? AverageDivisor.ByDimension : Enum.GetValues<AverageDivisor>()[random.Next(3)];
         var options = new LayerOptions { Compat = random.Next(2) == 0, TorchVersion = random.Next(2) == 0 ? TorchVersion.V1_13 : TorchVersion.V2 };
         return new AverageRule(p, form, divisor, random.Next(1, 20) * (random.Next(4) == 0 ? -1 : 1), channels, options);

@@ -39,6 +39,7 @@ internal static class ReferenceAveragePool
         (int h0, int nH, int wholeH) = s.H.Window(h);
         (int w0, int nW, int wholeW) = s.W.Window(w);
         int sum = 0;
+        float reals = 0;
         for (int i = d0; i < d0 + nD; i++)
         {
             for (int j = h0; j < h0 + nH; j++)
@@ -46,10 +47,13 @@ internal static class ReferenceAveragePool
                 for (int k = w0; k < w0 + nW; k++)
                 {
                     byte b = x[start + ((i * s.H.Size + j) * s.W.Size + k) * step];
-                    sum += (rule.Signed ? (sbyte)b : b) - rule.ZeroPoint;
+                    int v = rule.Signed ? (sbyte)b : b;
+                    sum += v - rule.ZeroPoint;
+                    reals += rule.Real(v);
                 }
             }
         }
-        return rule.Apply(sum, rule.Factor((nD, wholeD), (nH, wholeH), (nW, wholeW), tail));
+        float factor = rule.Factor((nD, wholeD), (nH, wholeH), (nW, wholeW), tail);
+        return rule.IsOfReals ? rule.Apply(reals, factor) : rule.Apply(sum, factor);
     }
 }

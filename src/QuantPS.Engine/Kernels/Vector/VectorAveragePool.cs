@@ -61,6 +61,11 @@ internal static class VectorAveragePool
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Pixel(ReadOnlySpan<byte> window, ReadOnlySpan<int> offsets, Span<byte> pixel, in AverageRule rule, float factor)
     {
+        if (rule.IsOfReals)
+        {
+            VectorRealAverage.Pixel(window, offsets, pixel, rule, factor);
+            return;
+        }
         ref byte x = ref MemoryMarshal.GetReference(window);
         ref byte y = ref MemoryMarshal.GetReference(pixel);
         int channels = pixel.Length;

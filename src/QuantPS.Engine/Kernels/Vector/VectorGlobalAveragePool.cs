@@ -167,7 +167,7 @@ internal static class VectorGlobalAveragePool
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         static Vector256<int> Steps(Vector256<int> sum, int offset, in GlobalAverageRule rule)
         {
-            Vector256<float> mean = Vector256.ConvertToSingle(sum + Vector256.Create(offset)) * rule.Scale / Vector256.Create((float)rule.Area);
+            Vector256<float> mean = Vector256.ConvertToSingle(sum + Vector256.Create(offset)) * rule.Scale / Vector256.Create(rule.Divisor);
             return TSteps.Steps(mean, Vector256.Create(TSteps.Factor(rule.Output)), Vector256.Create(rule.Output.Inverse), Vector256.Create(rule.Output.ZeroPoint));
         }
     }
