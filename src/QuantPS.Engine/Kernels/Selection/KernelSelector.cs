@@ -62,7 +62,9 @@ public static class KernelSelector
     internal static void CheckForced() => Forced(Environment.GetEnvironmentVariable(ForceVariable));
 
     /// <summary>The choice as a function of the problem, the CPU and what is forced. A forced tier that has no kernel for the problem hands it down the ladder.</summary>
-    internal static ConvKernel Select(ConvProblem problem, CpuFeatures cpu, KernelTier? forced) => Pick(ConvLadder, problem, cpu, forced);
+    internal static ConvKernel Select(ConvProblem problem, CpuFeatures cpu, KernelTier? forced) => problem.Geometry.SpatialRank == 1
+        ? new LineConv(Pick(ConvLadder, LineConv.ImageOf(problem), cpu, forced))
+        : Pick(ConvLadder, problem, cpu, forced);
 
     internal static LinearKernel Select(LinearProblem problem, CpuFeatures cpu, KernelTier? forced) => Pick(LinearLadder, problem, cpu, forced);
 
