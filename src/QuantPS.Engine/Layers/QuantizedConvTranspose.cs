@@ -115,7 +115,7 @@ public sealed class QuantizedConvTranspose : QuantizedWeightLayer
             InputFlip = FlipOf(input),
             Requantizer = requantizer,
         };
-        return new Plan(requantizer, (ConvTransposeKernel?)TiledConvTranspose.TryCreate(problem, Expand) ?? new ReferenceConvTranspose(problem));
+        return new Plan(requantizer, (ConvTransposeKernel?)TiledConvTranspose.TryCreate(problem, Expand) ?? PhasedConvTranspose.TryCreate(problem, Expand) ?? (ConvTransposeKernel)new ReferenceConvTranspose(problem));
     }
 
     private sealed record Plan(Requantizer Requantizer, ConvTransposeKernel Kernel);
