@@ -18,7 +18,8 @@ namespace QuantPS.Benchmarks;
 
 /// <summary>Whole networks in int8: our runtime on the exported file, and on the quantized model that it was exported from, against ONNX Runtime on the
 /// same file. Same process, interleaved, medians.</summary>
-/// <remarks>--shape NETWORK,BATCH with resnet50, mobilenetv2, bert-small, vit-tiny, or an ONNX file with one image input, whose height and width follow where the file leaves them open;
+/// <remarks>--shape NETWORK,BATCH with resnet50, mobilenetv2, bert-small, vit-tiny, or an ONNX file, with as many numbers behind the batch as its inputs leave
+/// sizes open, in their order, or with an image's height and width;
 /// --preset NAME is the configuration (onnxruntime), --profile 1 shows each step's share; with --exact 1 ONNX Runtime's products
 /// are exact on CPUs without VNNI as well.</remarks>
 internal static class NetworkBenchmark
@@ -33,23 +34,23 @@ internal static class NetworkBenchmark
     {
         string preset = Take(ref args, "--preset") ?? "onnxruntime";
         bool profile = Take(ref args, "--profile") is not null, exact = Take(ref args, "--exact") is not null;
-        BenchmarkOptions options = BenchmarkOptions.Parse("network", args, "NETWORK,BATCH[,HEIGHT,WIDTH]");
+        BenchmarkOptions options = BenchmarkOptions.Parse("network", args, "NETWORK,BATCH[,SIZE...]");
         Console.WriteLine("network                  batch threads     file us    model us      ort us   ratio (file)  (model)  outputs that differ");
         List<Row> rows = [];
         foreach (string shape in options.Shapes.Count > 0 ? options.Shapes : Shapes)
         {
             string[] parts = shape.Split(',');
-            if (parts.Length is not (2 or 4))
-                throw new FormatException($"'{shape}': a shape is NETWORK,BATCH or NETWORK,BATCH,HEIGHT,WIDTH.");
+            if (parts.Length < 2)
+                throw new FormatException($"'{shape}': a shape is NETWORK,BATCH[,SIZE...].");
             int[] numbers = [.. parts[1..].Select(n => int.Parse(n, CultureInfo.InvariantCulture))];
             OnnxModel real = Load(parts[0]);
-            int[] dims = [.. ValueTypes.Infer(real).Inputs.Types[0].Dims], sizes = numbers.Length == 3 ? [numbers[0], dims[1], numbers[1], numbers[2]] : [numbers[0], .. dims[1..]];
+            (string Name, int[] Sizes)[] inputs = Inputs(shape, ValueTypes.Infer(real).Inputs.Types, numbers[0], numbers[1..]);
             using Calibrator calibrator = new(real, QConfigPresets.Get(preset));
             for (int i = 0; i < 4; i++)
-                calibrator.Observe(Random(i, [1, .. sizes[1..]]));
+                calibrator.Observe(Random(i, inputs, 1));
             QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish());
             OnnxModel file = QdqExporter.Export(graph).Model;
-            Tensor x = Random(100, sizes);
+            Dictionary<string, Tensor> x = Random(100, inputs, numbers[0]);
             foreach (int threads in options.Threads)
             {
                 if (profile)
@@ -89,16 +90,32 @@ internal static class NetworkBenchmark
         _ => OnnxModel.Load(File.Exists(network) ? network : Path.Combine("module", "examples", "data", network + ".onnx")),
     };
 
-    private static Tensor Random(int seed, int[] shape)
+    /// <summary>The inputs' sizes: the batch, and the numbers for what is open besides.</summary>
+    private static (string Name, int[] Sizes)[] Inputs(string shape, IReadOnlyList<QuantPS.Onnx.Execution.ValueType> types, int batch, int[] numbers)
     {
-        Tensor t = new(shape);
-        Random random = new(seed);
-        foreach (ref float v in t.Span)
-            v = (random.NextSingle() + random.NextSingle() + random.NextSingle() - 1.5f) * 2f;
-        return t;
+        var open = new Queue<int>(numbers);
+        (string, int[])[] inputs = [.. types.Select(t => (t.Name, (int[])[.. t.Dims.Select((d, i) => i == 0 ? batch : d >= 0 ? d : open.Count > 0 ? open.Dequeue()
+            : throw new FormatException($"'{shape}': '{t.Name}' {t.ShapeText} leaves more sizes open."))]))];
+        return open.Count == 0 ? inputs
+            : numbers is [int height, int width] && types is [{ Rank: 4 } image] ? [(image.Name, [batch, image.Dims[1], height, width])]
+            : throw new FormatException($"'{shape}': {numbers.Length} sizes, but the inputs leave {numbers.Length - open.Count} open: {string.Join(", ", types)}.");
     }
 
-    private static Row Measure(string name, QuantizedGraph graph, OnnxModel file, Tensor x, int threads, bool exact)
+    /// <summary>Noise for every input.</summary>
+    private static Dictionary<string, Tensor> Random(int seed, (string Name, int[] Sizes)[] inputs, int batch)
+    {
+        Random random = new(seed);
+        Dictionary<string, Tensor> tensors = [];
+        foreach ((string name, int[] sizes) in inputs)
+        {
+            Tensor t = tensors[name] = new Tensor([batch, .. sizes[1..]]);
+            foreach (ref float v in t.Span)
+                v = (random.NextSingle() + random.NextSingle() + random.NextSingle() - 1.5f) * 2f;
+        }
+        return tensors;
+    }
+
+    private static Row Measure(string name, QuantizedGraph graph, OnnxModel file, IReadOnlyDictionary<string, Tensor> x, int threads, bool exact)
     {
         KernelThreads.Count = threads;
         SessionSettings settings = new() { IntraOpThreads = threads };
@@ -119,11 +136,11 @@ internal static class NetworkBenchmark
             () => { for (int i = 0; i < repeats; i++) own.Run(x); return null; },
             () => { for (int i = 0; i < repeats; i++) ort.Run(); return null; });
         double[] us = Array.ConvertAll(t, s => s / repeats * 1e6);
-        return new Row(name, x.Dims[0], threads, us[0], us[1], us[2], us[2] / us[0], us[2] / us[1], ours.Length, gaps.Count(g => g > 0.5), gaps.Max());
+        return new Row(name, x.Values.First().Dims[0], threads, us[0], us[1], us[2], us[2] / us[0], us[2] / us[1], ours.Length, gaps.Count(g => g > 0.5), gaps.Max());
     }
 
     /// <summary>How long each step takes in the quicker runs of many: its share of the whole is asked for, not what else the machine does.</summary>
-    private static void Profile(OnnxModel file, Tensor x, int threads, bool exact)
+    private static void Profile(OnnxModel file, IReadOnlyDictionary<string, Tensor> x, int threads, bool exact)
     {
         KernelThreads.Count = threads;
         using ModelPlan plan = new(file, new SessionSettings { IntraOpThreads = threads });

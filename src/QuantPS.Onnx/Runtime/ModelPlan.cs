@@ -78,7 +78,7 @@ public sealed class ModelPlan : IDisposable
     public void Dispose() => steps.Dispose();
 
     /// <summary>How long each step of a run takes, in microseconds.</summary>
-    internal List<(string Step, double Us)> Time(Tensor input)
+    internal List<(string Step, double Us)> Time(IReadOnlyDictionary<string, Tensor> inputs)
     {
         List<(string, double)> times = [];
         Dictionary<string, PlanStep> last = steps.Steps.ToDictionary(s => s.Outputs[^1]);
@@ -87,7 +87,7 @@ public sealed class ModelPlan : IDisposable
             pool = new ActivationPool();
         using (pool.Use())
         {
-            using StepSequence.Values values = steps.Begin([KeyValuePair.Create(Inputs.Types[0].Name, InputValues.Create(input, Inputs.Types[0]))]);
+            using StepSequence.Values values = steps.Begin([.. Inputs.Types.Select(t => KeyValuePair.Create(t.Name, InputValues.Create(inputs[t.Name], t)))]);
             start = Stopwatch.GetTimestamp();
             values.Run((name, _) =>
             {

@@ -4,28 +4,32 @@ using Tensor = QuantPS.Engine.Tensors.Tensor;
 
 namespace QuantPS.Benchmarks.Peers;
 
-/// <summary>A whole network in ONNX Runtime, its input bound to memory of ours, its outputs to its own.</summary>
+/// <summary>A whole network in ONNX Runtime, its inputs bound to memory of ours, its outputs to its own.</summary>
 internal sealed class OrtNetwork : IDisposable
 {
     private readonly RunOptions options = new();
     private readonly InferenceSession session;
     private readonly OrtIoBinding binding;
-    private readonly OrtValue input;
+    private readonly List<OrtValue> inputs = [];
 
     /// <param name="model">The network.</param>
-    /// <param name="x">Its input.</param>
+    /// <param name="given">Its inputs under their names.</param>
     /// <param name="threads">Threads of an operator.</param>
     /// <param name="exact">Products of 8-bit integers are to be exact; else CPUs without VNNI saturate pairs of them.</param>
-    public OrtNetwork(OnnxModel model, Tensor x, int threads, bool exact = false)
+    public OrtNetwork(OnnxModel model, IReadOnlyDictionary<string, Tensor> given, int threads, bool exact = false)
     {
         using SessionOptions settings = new() { IntraOpNumThreads = threads, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
         if (exact)
             settings.AddSessionConfigEntry("session.x64quantprecision", "1");
         session = new InferenceSession(model.ToBytes(), settings);
-        input = OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, x.Memory, Array.ConvertAll(x.Shape, d => (long)d));
         binding = session.CreateIoBinding();
-        binding.BindInput(session.InputNames[0], input);
-        binding.BindOutputToDevice(session.OutputNames[0], OrtMemoryInfo.DefaultInstance);
+        foreach ((string name, Tensor x) in given)
+        {
+            inputs.Add(OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, x.Memory, Array.ConvertAll(x.Shape, d => (long)d)));
+            binding.BindInput(name, inputs[^1]);
+        }
+        foreach (string name in session.OutputNames)
+            binding.BindOutputToDevice(name, OrtMemoryInfo.DefaultInstance);
     }
 
     public void Run() => session.RunWithBinding(options, binding);
@@ -40,7 +44,7 @@ internal sealed class OrtNetwork : IDisposable
     public void Dispose()
     {
         binding.Dispose();
-        input.Dispose();
+        inputs.ForEach(x => x.Dispose());
         options.Dispose();
         session.Dispose();
     }
