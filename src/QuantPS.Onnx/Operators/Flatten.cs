@@ -4,19 +4,18 @@ using QuantPS.Onnx.Model;
 namespace QuantPS.Onnx.Operators;
 
 /// <summary>To two dimensions: those before the axis, and the rest.</summary>
-public sealed class Flatten : DataMovement
+public sealed class Flatten : ShapeChange
 {
     public override string OpType => "Flatten";
 
-    public override Int8Step? CreateStep(StepContext context)
+    public override Func<int[], int[]>? Shape(NodeContext context)
     {
-        int axis = (int)context.Context.Node.GetInt("axis", 1);
-        return (inputs, spent) =>
+        int axis = (int)context.Node.GetInt("axis", 1);
+        return x =>
         {
-            QuantizedTensor x = inputs[0];
             // The axis may be the rank itself: everything before, nothing behind.
-            int at = axis < 0 ? axis + x.Rank : axis;
-            return x.Reshape(TensorShape.Count(x.Dims[..at]), TensorShape.Count(x.Dims[at..]));
+            int at = axis < 0 ? axis + x.Length : axis;
+            return [TensorShape.Count(x.AsSpan(0, at)), TensorShape.Count(x.AsSpan(at))];
         };
     }
 }

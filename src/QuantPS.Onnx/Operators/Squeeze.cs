@@ -5,21 +5,20 @@ using QuantPS.Onnx.Model.Proto;
 namespace QuantPS.Onnx.Operators;
 
 /// <summary>Dimensions of size 1 left out. Which ones is an input since operator set 13, before that an attribute.</summary>
-public sealed class Squeeze : DataMovement
+public sealed class Squeeze : ShapeChange
 {
     public override string OpType => "Squeeze";
 
-    public override Int8Step? CreateStep(StepContext context)
+    public override Func<int[], int[]>? Shape(NodeContext context)
     {
-        NodeProto node = context.Context.Node;
-        long[]? axes = context.Context.ConstantInput(1)?.ToLongs() ?? node.GetInts("axes")?.Select(a => (long)a).ToArray();
+        NodeProto node = context.Node;
+        long[]? axes = context.ConstantInput(1)?.ToLongs() ?? node.GetInts("axes")?.Select(a => (long)a).ToArray();
         if (axes is null && GraphIndex.Input(node, 1).Length > 0)
             return null;
-        return (inputs, spent) =>
+        return x =>
         {
-            QuantizedTensor x = inputs[0];
-            int[]? gone = axes?.Select(a => TensorShape.NormalizeAxis((int)a, x.Rank)).ToArray();
-            return x.Reshape([.. x.Shape.Where((size, d) => gone is null ? size != 1 : !gone.Contains(d))]);
+            int[]? gone = axes?.Select(a => TensorShape.NormalizeAxis((int)a, x.Length)).ToArray();
+            return [.. x.Where((size, d) => gone is null ? size != 1 : !gone.Contains(d))];
         };
     }
 }

@@ -168,13 +168,22 @@ public sealed class ModelPlan : IDisposable
                 result.AddRange(group.Select(i => i.Step!));
                 continue;
             }
+            // Among other nodes they stay: there they cost ONNX Runtime next to nothing.
+            FloatReshapeStep?[] shapes = [.. group.Select(i => fuse ? FloatReshapeStep.Create(i.Node, index, types, ConstantOf) : null)];
+            if (Array.TrueForAll(shapes, r => r is not null))
+            {
+                result.AddRange(shapes!);
+                continue;
+            }
             HashSet<NodeProto> own = new(group.Select(i => i.Node), ReferenceEqualityComparer.Instance);
             Func<string, bool> isNeeded = v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c));
             // A model may compute what nobody asks for.
             if (own.Any(n => n.Output.Any(isNeeded)))
-                result.Add(new FloatIsland(model, types, [.. group.Select(i => i.Node)], isNeeded, v => constants.Has(v) ? constants.Proto(v) : null, settings));
+                result.Add(new FloatIsland(model, types, [.. group.Select(i => i.Node)], isNeeded, ConstantOf, settings));
         }
         return result;
+
+        TensorProto? ConstantOf(string value) => constants.Has(value) ? constants.Proto(value) : null;
 
         PlanStep StepOf(NodeProto node, IntegerOperator ours, IntegerNode described) =>
             (fuse ? (PlanStep?)QuantizeStep.Create(node, values) ?? DequantizeStep.Create(node, values) : null)
