@@ -155,6 +155,30 @@ public sealed class AttentionKernelTests : IDisposable
         Assert.True(expected.AsSpan().SequenceEqual(actual));
     }
 
+    [Theory]
+    [InlineData(GuardSide.Behind)]
+    [InlineData(GuardSide.Before)]
+    public void Normalized_sums_equal_the_reference(GuardSide side)
+    {
+        Assert.SkipUnless(CpuFeatures.Current.Vector128, "There are no vectors.");
+        Random random = new(8);
+        for (int i = 0; i < 2000; i++)
+        {
+            int length = 1 + Size(random, i % 20 == 0 ? 3000 : 200);
+            NormalizedSumRule rule = RandomSum(random, length);
+            using GuardedMemory a = Bytes(random, length, side), b = Bytes(random, length, side), y = new(length, side);
+            byte[] expected = new byte[length];
+            float[] room = new float[length], sums = new float[length];
+            ReferenceNormalizedSum.Run(a.Memory.Span, b.Memory.Span, room, expected, rule);
+            VectorNormalizedSum.Run(a.Memory.Span, b.Memory.Span, sums, y.Memory.Span, rule);
+            Assert.Equal(room, sums);
+            Assert.True(expected.AsSpan().SequenceEqual(y.Memory.Span), $"case {i}: {length} integers");
+            Assert.True(y.Intact && a.Intact && b.Intact, $"case {i} wrote outside");
+            VectorNormalizedSum.Run(a.Memory.Span, b.Memory.Span, sums, a.Memory.Span, rule);
+            Assert.True(expected.AsSpan().SequenceEqual(a.Memory.Span), $"case {i}, in place");
+        }
+    }
+
     /// <summary>As <see cref="AllocationTests"/> has it for layers.</summary>
     [Theory]
     [InlineData(1)]
@@ -175,6 +199,9 @@ public sealed class AttentionKernelTests : IDisposable
             return;
         AllocationTests.AllocatesNothing("softmax", () => SoftmaxKernel.Run(rows, rows, 100, softmax));
         AllocationTests.AllocatesNothing("layer normalization", () => LayerNormKernel.Run(rows, rows, norm));
+        NormalizedSumRule sum = RandomSum(random, 100);
+        Memory<byte> others = new AlignedBuffer<byte>(rows.Length).Memory;
+        AllocationTests.AllocatesNothing("normalized sum", () => NormalizedSumKernel.Run(rows, others, null, null, rows, sum));
     }
 
     private static MatMulProblem RandomProblem(Random random)
@@ -200,6 +227,15 @@ public sealed class AttentionKernelTests : IDisposable
         return new(new QParams(0.01f + random.NextSingle(), Zero(random, input), input ? QDType.QInt8 : QDType.QUInt8),
             new QParams(0.005f + random.NextSingle() * 0.03f, Zero(random, output), output ? QDType.QInt8 : QDType.QUInt8), [.. Enumerable.Range(0, length).Select(_ => random.NextSingle() * 3 - 1)],
             random.Next(3) == 0 ? null : [.. Enumerable.Range(0, length).Select(_ => random.NextSingle() - 0.5f)], 1e-5f);
+    }
+
+    private static NormalizedSumRule RandomSum(Random random, int length)
+    {
+        return new(Input(), random.Next(3) == 0 ? null : Reals(3), Input(), random.Next(3) == 0 ? null : Reals(3), Input(), Reals(3), Reals(3), 1e-5f);
+
+        QParams Input() => random.Next(2) == 0 ? new(0.005f + random.NextSingle() * 0.03f, Zero(random, true), QDType.QInt8) : new(0.005f + random.NextSingle() * 0.03f, Zero(random, false), QDType.QUInt8);
+
+        float[] Reals(int most) => [.. Enumerable.Range(0, length).Select(_ => random.NextSingle() * most - 1)];
     }
 
     private static int Zero(Random random, bool signed) => (random.Next(4) switch { 0 => 0, 1 => 255, _ => random.Next(256) }) - (signed ? 128 : 0);
