@@ -90,11 +90,11 @@ public static class CalibrationFile
                 throw Damaged(where, $"the observer of '{value}' is not the one that the configuration names");
         }
         Dictionary<string, Observer> channels = new(StringComparer.Ordinal);
-        foreach (string value in ChannelEqualization.Candidates(plan, config).Where(v => document.Channels?.ContainsKey(v) == true))
+        foreach ((string value, int axis) in ChannelEqualization.Watched(plan, config).Where(w => document.Channels?.ContainsKey(w.Value) == true))
         {
             channels[value] = Located(() => Observer.Restore(document.Channels![value] ?? throw Damaged(where, "an empty state")), $"'{where}', channels of '{value}'");
-            if (channels[value].Spec != ChannelEqualization.CreateObserver().Spec
-                || (channels[value].HasObserved && channels[value].MinValues.Length != plan.Types[value]!.Dims[1]))
+            if (channels[value].Spec != ChannelEqualization.CreateObserver(axis).Spec
+                || (channels[value].HasObserved && channels[value].MinValues.Length != plan.Types[value]!.Dims[axis]))
                 throw Damaged(where, $"the channels of '{value}' are not those of the model");
         }
         return new CalibrationData

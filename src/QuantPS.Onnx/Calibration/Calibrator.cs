@@ -45,8 +45,8 @@ public sealed class Calibrator : IDisposable
         plan = new QuantizationPlan(PassRegistry.Apply(model, passes), config);
         observers = plan.Observed.Where(v => plan.FixedOutput(v, config) is null)
             .ToDictionary(v => v, v => plan.ConfigOf(v, config).Activation.Create(), StringComparer.Ordinal);
-        channels = ChannelEqualization.Candidates(plan, config).Where(observers.ContainsKey)
-            .ToDictionary(v => v, _ => ChannelEqualization.CreateObserver(), StringComparer.Ordinal);
+        channels = ChannelEqualization.Watched(plan, config).Where(w => observers.ContainsKey(w.Value))
+            .ToDictionary(w => w.Value, w => ChannelEqualization.CreateObserver(w.Axis), StringComparer.Ordinal);
         seenTwice = config.Backend == EngineKind.OnnxRuntime ? [] : [.. plan.Nodes
             .Where(n => n is { Operator: WeightOperator, FusedActivation: not null } && n.Range.IsRelu && observers.TryGetValue(n.Output, out Observer? o) && !o.IsIdempotent)
             .Select(n => n.Output)];

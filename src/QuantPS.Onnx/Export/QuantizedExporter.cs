@@ -133,7 +133,14 @@ public abstract class QuantizedExporter
     {
         PlannedNode planned = node.Planned;
         NodeProto copy = copies[planned.Node], last = copy;
-        foreach (int i in planned.Operator!.ActivationInputs(planned.Node))
+        foreach (NodeProto product in planned.Before)
+        {
+            NodeProto scale = copies[product];
+            for (int i = 0; i < scale.Input.Count; i++)
+                scale.Input[i] = planned.Inputs.Contains(scale.Input[i]) ? Dequantized(planned, scale.Input[i]) : scale.Input[i];
+            Written.Add(scale);
+        }
+        foreach (int i in planned.Operator!.ActivationInputs(planned.Node).Where(i => planned.Inputs.Contains(copy.Input[i])))
             copy.Input[i] = Graph.Constants.ContainsKey(copy.Input[i]) ? Constant(copy.Input[i]).Dequantized : Dequantized(planned, copy.Input[i]);
         foreach ((int index, QuantizedTensor weight) in node.Weights)
         {
@@ -151,7 +158,9 @@ public abstract class QuantizedExporter
             last.Input[constant] = AddWeight(last.Input[constant], integers, shape, shape.Length - 1);
             Written.Add(last);
         }
-        if (planned.Chain.Count > 0)
+        if (planned.Operator is NormalizedSum sum)
+            Written.Add(last = copies[sum.Normalization]);
+        else if (planned.Chain.Count > 0)
         {
             string variable = planned.Inputs.Single(), dequantized = copy.Input[planned.Operator.ActivationInputs(planned.Node)[0]];
             foreach (NodeProto part in planned.Chain)

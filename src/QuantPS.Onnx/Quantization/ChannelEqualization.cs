@@ -49,6 +49,15 @@ public static class ChannelEqualization
             .Where(v => plan.Root(v) == v && !plan.Model.Graph.IsOutput(v) && plan.Model.Graph.Producer(v) is not null && plan.Types[v] is { Rank: > 1 } type && type.Dims[1] > 1);
     }
 
+    /// <summary>All values whose channels are worth watching, each with the dimension of its channels.</summary>
+    /// <param name="plan">The plan that is calibrated with.</param>
+    /// <param name="config">Its configuration.</param>
+    internal static IReadOnlyList<(string Value, int Axis)> Watched(QuantizationPlan plan, QConfig config)
+    {
+        string[] own = [.. Candidates(plan, config)];
+        return [.. own.Select(v => (v, 1)), .. ResidualEqualization.Candidates(plan, config).Where(c => !own.Contains(c.Value))];
+    }
+
     /// <summary>Which channels have to have one factor.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="options">What the user said of a tensor leaves it as it is.</param>
@@ -94,8 +103,9 @@ public static class ChannelEqualization
     }
 
     /// <summary>What watches the channels of a value.</summary>
-    internal static Observer CreateObserver() =>
-        new ObserverSpec { Kind = ObserverKind.PerChannelMinMax, Scheme = QScheme.PerChannelAffine, ChannelAxis = 1 }.Create();
+    /// <param name="axis">Dimension of the channels.</param>
+    internal static Observer CreateObserver(int axis = 1) =>
+        new ObserverSpec { Kind = ObserverKind.PerChannelMinMax, Scheme = QScheme.PerChannelAffine, ChannelAxis = axis }.Create();
 
     /// <summary>The calibration of the equalized model; the given one where there is nothing to equalize.</summary>
     /// <param name="calibration">With the ranges of channels.</param>
@@ -118,7 +128,7 @@ public static class ChannelEqualization
         double most = 0;
         foreach ((string value, Observer channels) in calibration.Channels.OrderBy(c => c.Key, StringComparer.Ordinal))
         {
-            if (!channels.HasObserved || options.Tensors.ContainsKey(value) || graph.IsOutput(value) || !makers.TryGetValue(value, out PlannedNode? maker)
+            if (Seen(calibration, value) is null || options.Tensors.ContainsKey(value) || graph.IsOutput(value) || !makers.TryGetValue(value, out PlannedNode? maker)
                 || !(IsPlainConv(maker) || IsFunction(maker)))
                 continue;
             PlannedNode?[] users = [.. graph.Consumers(value).Select(takers.GetValueOrDefault).Distinct()];
@@ -146,7 +156,7 @@ public static class ChannelEqualization
             return calibration;
         // Of all that is scaled in the weights alone, by value.
         Dictionary<string, float[]> folded = new(StringComparer.Ordinal);
-        foreach (string value in graph.Nodes.Where(n => ChannelClasses.IsLayer(graph, n)).SelectMany(n => (string[])[n.Input[0], n.Output[0]]).Concat(calibration.Channels.Keys))
+        foreach (string value in graph.Nodes.Where(n => ChannelClasses.IsLayer(graph, n)).SelectMany(n => (string[])[n.Input[0], n.Output[0]]).Concat(calibration.Channels.Keys.Where(v => Seen(calibration, v) is not null)))
         {
             float[] factors = [.. Enumerable.Range(0, classes.CountOf(value)).Select(c => scaled.GetValueOrDefault(classes.ClassOf(value, c), 1))];
             if (factors.Any(f => f != 1))
@@ -174,11 +184,15 @@ public static class ChannelEqualization
     private static double Gain(float step, ObserverSpec spec, Observer channels, float[] factors) =>
         Math.Log2(step / Ranged(spec, channels, factors).CalculateQParams().Scales[0]) - factors.Average(f => Math.Log2(f));
 
-    private static float RoomOf(CalibrationData calibration) => 1 + RoomTimesSamples / Math.Max(1, calibration.SampleCount);
+    /// <summary>The ranges of the channels along dimension 1; those of rows are <see cref="ResidualEqualization"/>'s.</summary>
+    private static Observer? Seen(CalibrationData calibration, string value) =>
+        calibration.Channels.TryGetValue(value, out Observer? channels) && channels is { HasObserved: true, Spec.ChannelAxis: 1 } ? channels : null;
+
+    internal static float RoomOf(CalibrationData calibration) => 1 + RoomTimesSamples / Math.Max(1, calibration.SampleCount);
 
     /// <summary>For each channel the smallest factor that takes it, with some room, into a range for all. That range has one end of the whole value's, and the
     /// other end where the channels, taken together, come out finest: their steps' geometric mean is smallest.</summary>
-    private static float[] Factors(Observer channels, float room)
+    internal static float[] Factors(Observer channels, float room)
     {
         // 0 belongs to every quantized range.
         float[] lows = [.. channels.MinValues.ToArray().Select(v => MathF.Min(v, 0))], highs = [.. channels.MaxValues.ToArray().Select(v => MathF.Max(v, 0))];
@@ -220,22 +234,22 @@ public static class ChannelEqualization
             Dictionary<int, float> factors = [];
             foreach (string value in place)
             {
-                float[]? own = calibration.Channels.TryGetValue(value, out Observer? channels) && channels.HasObserved ? Factors(channels, room) : null;
+                float[]? own = Seen(calibration, value) is Observer channels ? Factors(channels, room) : null;
                 for (int c = 0; c < classes.CountOf(value); c++)
                     Raise(value, c, own?[c] ?? 1);
             }
             foreach ((string value, ActivationRange range) in classes.Limits.Where(l => factors.ContainsKey(classes.ClassOf(l.Value, 0))))
             {
-                Observer? channels = plan.Root(value) is string root && classes.CanTie(root, value) ? calibration.Channels.GetValueOrDefault(root) : null;
+                Observer? channels = plan.Root(value) is string root && classes.CanTie(root, value) ? Seen(calibration, root) : null;
                 for (int c = 0; c < classes.CountOf(value); c++)
                 {
                     // What reaches a limit already may not grow.
-                    Raise(value, c, channels is { HasObserved: true } ? MathF.Max(Share(channels.MaxValues[c], range.High), Share(channels.MinValues[c], range.Low)) : 1);
+                    Raise(value, c, channels is not null ? MathF.Max(Share(channels.MaxValues[c], range.High), Share(channels.MinValues[c], range.Low)) : 1);
                 }
             }
             if (factors.Values.All(f => f == 1))
                 continue;
-            double gain = place.Average(v => calibration.Channels.TryGetValue(v, out Observer? channels) && channels.HasObserved && calibration.Observers[v] is Observer now
+            double gain = place.Average(v => Seen(calibration, v) is Observer channels && calibration.Observers[v] is Observer now
                 ? Gain(calibration.Cache.OfValue(now, now.Spec, rules).Scales[0], now.Spec, channels, [.. Enumerable.Range(0, classes.CountOf(v)).Select(c => factors[classes.ClassOf(v, c)])])
                 : 0);
             if (gain <= 0)
@@ -277,7 +291,7 @@ public static class ChannelEqualization
         }
         foreach ((string value, float[] factors) in folded)
         {
-            if (calibration.Channels.TryGetValue(value, out Observer? channels))
+            if (Seen(calibration, value) is Observer channels)
                 observers[value] = Ranged(observers[value].Spec, channels, factors);
         }
         foreach ((string value, float[] factors) in sites)
@@ -329,12 +343,17 @@ public static class ChannelEqualization
             layer.Save("equalized");
         }
         model.Invalidate();
-        model.Preparation = [.. model.Preparation, new AppliedPass(nameof(ChannelEqualization), sites.Count + folded.Keys.Count(calibration.Channels.ContainsKey))];
-        return calibration.Rewritten(new QuantizationPlan(model, calibration.QConfig), observers);
+        model.Preparation = [.. model.Preparation, new AppliedPass(nameof(ChannelEqualization), sites.Count + folded.Keys.Count(v => Seen(calibration, v) is not null))];
+        // What was seen of a channel that has a factor now holds no longer.
+        HashSet<string> changed = [.. folded.Keys, .. sites.Select(s => s.Value)];
+        return calibration.Rewritten(new QuantizationPlan(model, calibration.QConfig), observers) with
+        {
+            Channels = calibration.Channels.Where(c => !changed.Contains(c.Key)).ToDictionary(StringComparer.Ordinal),
+        };
     }
 
     /// <summary>What an observer of the extremes would have seen of the equalized value.</summary>
-    private static Observer Ranged(ObserverSpec spec, Observer channels, float[] factors)
+    internal static Observer Ranged(ObserverSpec spec, Observer channels, float[] factors)
     {
         Observer observer = (spec with { Kind = ObserverKind.MinMax }).Create();
         float low = channels.MinValues.ToArray().Zip(factors, (v, f) => v / f).Min(), high = channels.MaxValues.ToArray().Zip(factors, (v, f) => v / f).Max();

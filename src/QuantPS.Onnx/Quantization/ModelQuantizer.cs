@@ -28,6 +28,7 @@ public static class ModelQuantizer
         QConfig config = options.Apply(calibration.QConfig);
         QuantizationPlan plan = new(calibration.Plan, config, options);
         CalibrationData equalized = ChannelEqualization.Apply(calibration, config, options, plan);
+        equalized = ResidualEqualization.Apply(equalized, config, options, ReferenceEquals(equalized, calibration) ? plan : new QuantizationPlan(equalized.Plan, config, options));
         bool isEqualized = !ReferenceEquals(equalized, calibration);
         if (isEqualized)
             (calibration, plan) = (equalized, new QuantizationPlan(equalized.Plan, config, options));

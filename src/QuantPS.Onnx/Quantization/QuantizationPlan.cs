@@ -35,6 +35,9 @@ public sealed record PlannedNode
     /// <summary>Element-wise nodes behind it that are computed with it, in running order (<see cref="ElementwiseChain"/>).</summary>
     public IReadOnlyList<NodeProto> Chain { get; init; } = [];
 
+    /// <summary>Products with constants before it that are computed with it (<see cref="NormalizedSum"/>).</summary>
+    public IReadOnlyList<NodeProto> Before { get; init; } = [];
+
     /// <summary>Its integers end in it: what leaves is float.</summary>
     public bool HasFloatOutput { get; init; }
 
@@ -55,10 +58,13 @@ public sealed record PlannedNode
     public IEnumerable<string> Outputs => HasFloatOutput ? [] : Operator?.QuantizedOutputs(Node).Select(i => i == 0 ? Output : Node.Output[i]) ?? [];
 
     /// <summary>The activations that come in, in the operator's order, constants among them; empty for a float node.</summary>
-    public IEnumerable<string> Inputs => Operator?.ActivationInputs(Node).Select(i => Node.Input[i]) ?? [];
+    public IEnumerable<string> Inputs => Operator is NormalizedSum sum ? sum.Operands : Operator?.ActivationInputs(Node).Select(i => Node.Input[i]) ?? [];
+
+    /// <summary>All values that it takes, constants among them.</summary>
+    internal IEnumerable<string> Taken => Before.Append(Node).SelectMany(GraphIndex.InputsOf).Except(Before.Select(n => n.Output[0]));
 
     /// <summary>The nodes of the float graph that it stands for.</summary>
-    internal IEnumerable<NodeProto> Parts => new[] { Node, BiasAdd, FusedActivation }.OfType<NodeProto>().Concat(Chain);
+    internal IEnumerable<NodeProto> Parts => new[] { Node, BiasAdd, FusedActivation }.OfType<NodeProto>().Concat(Chain).Concat(Before);
 }
 
 /// <summary>Which nodes of a float graph can run in int8, and which values have to be observed for that. Needs no data.</summary>
@@ -125,24 +131,33 @@ public sealed class QuantizationPlan
                 quantized.UnionWith(form.ActivationInputs(node).Select(i => node.Input[i]));
         }
 
+        Dictionary<NodeProto, NormalizedSum> sums = NormalizedSums(work, forms);
+        HashSet<NodeProto> scales = new(sums.Values.SelectMany(s => s.Scales), ReferenceEqualityComparer.Instance);
         List<PlannedNode> nodes = [];
         List<string> observed = [], constants = [];
         HashSet<NodeProto> fused = new(ReferenceEqualityComparer.Instance);
         for (int i = 0; i < work.Length; i++)
         {
             NodeProto node = work[i];
-            if (fused.Contains(node))
+            if (fused.Contains(node) || scales.Contains(node))
                 continue;
             QuantOperator? op = forms.GetValueOrDefault(node);
             string? reason = reasons[node];
             PlannedNode planned = new() { Node = node, Index = i, Operator = op };
+            if (sums.TryGetValue(node, out NormalizedSum? sum))
+            {
+                if (sum.Operands.All(v => graph.Constant(v) is not null || quantized.Contains(v)))
+                    planned = planned with { Operator = sum, Before = sum.Scales, Chain = [sum.Normalization] };
+                else
+                    nodes.AddRange(sum.Scales.Select(s => new PlannedNode { Node = s, Index = i, Reason = "it belongs to a sum that stays float" }));
+            }
             if (reason is null)
             {
                 string[] inputs = [.. planned.Inputs.Where(v => graph.Constant(v) is null)];
                 bool forced = config is { ForceQuantize: true } && inputs.Length > 0 && op!.SharesInputQParams(ContextOf(node));
                 reason = !forced && inputs.FirstOrDefault(v => !quantized.Contains(v)) is string floating ? $"its input '{floating}' is float"
                     : inputs.Length == 0 && !op!.IsWorthwhile(ContextOf(node)) ? "its inputs are constants" : null;
-                planned = reason is null ? Chained(planned, forms) ?? Fuse(planned, reasons, forms) : planned;
+                planned = reason is null && planned.Operator is not NormalizedSum ? Chained(planned, forms) ?? Fuse(planned, reasons, forms) : planned;
             }
             string? unobserved = reason is null ? WhyUnobserved(planned) : null;
             reason ??= unobserved;
@@ -255,6 +270,21 @@ public sealed class QuantizationPlan
         // What the user said of one of the nodes, or of a value between, holds for that one alone.
         bool IsFree(NodeProto node) => config?.For(GraphIndex.DisplayName(node)) == own && OptionPatterns.Match(options.FloatOutputs, node.OpType) is null
             && (ReferenceEquals(node, planned.Node) || !node.Input.Any(options.Tensors.ContainsKey));
+    }
+
+    /// <summary>By the Add, the normalized sums with factors, which equalization has put there; sums without stay as they are, in a node each, as PyTorch has them.</summary>
+    private Dictionary<NodeProto, NormalizedSum> NormalizedSums(NodeProto[] work, Dictionary<NodeProto, QuantOperator> forms)
+    {
+        Dictionary<NodeProto, NormalizedSum> sums = new(ReferenceEqualityComparer.Instance);
+        if (calibrated is null || !options.FusesChains(config))
+            return sums;
+        foreach (NodeProto add in work.Where(n => n.Is("Add")))
+        {
+            if (NormalizedSum.Find(ContextOf(add)) is { Scales.Count: > 0 } sum && sum.Scales.Append(add).Append(sum.Normalization).All(n => forms.ContainsKey(n)
+                && OptionPatterns.Match(options.FloatOutputs, n.OpType) is null && !n.Input.Append(n.Output[0]).Where(v => v != sum.Normalization.Output[0]).Except(sum.Operands).Any(options.Tensors.ContainsKey)))
+                sums[add] = sum;
+        }
+        return sums;
     }
 
     /// <summary>The quantized nodes that take a value with parameters of its own, or what has the same ones.</summary>

@@ -80,8 +80,8 @@ public sealed record QuantizeOptions
     /// engine is not ONNX Runtime's tool, which quantizes every value.</summary>
     public bool? FuseElementwise { get; init; }
 
-    /// <summary>Channels of a value brought to like ranges (<see cref="ChannelEqualization"/>), where element-wise nodes are fused; null for models that have such
-    /// nodes, and for others if a value's channels have ranges far apart.</summary>
+    /// <summary>Channels of a value brought to like ranges (<see cref="ChannelEqualization"/>, <see cref="ResidualEqualization"/>), where element-wise nodes are fused; null
+    /// for models that have such nodes, and for others if a value's channels have ranges far apart.</summary>
     public bool? EqualizeChannels { get; init; }
 
     /// <summary>Scales of weights per channel chosen for the smallest squared error instead of by the extremes (<see cref="WeightScales"/>); null where

@@ -36,7 +36,7 @@ internal sealed class DequantizedStep : PlanStep
                 bias is null ? weight.Shape : graph.Float.Graph.Constant(name)!.Shape());
         }
         NodeProto last = node.Chain.LastOrDefault() ?? node.BiasAdd ?? node.Node;
-        island = new FloatIsland(graph.Float, graph.Plan.Types, [node.Node, .. ((NodeProto?[])[node.BiasAdd, .. node.Chain]).OfType<NodeProto>()], last.Output.Contains,
+        island = new FloatIsland(graph.Float, graph.Plan.Types, [.. node.Before, node.Node, .. ((NodeProto?[])[node.BiasAdd, .. node.Chain]).OfType<NodeProto>()], last.Output.Contains,
             v => constants.GetValueOrDefault(v) ?? graph.Float.Graph.Constant(v), settings);
         results = [.. last.Output.Select((o, i) => (i == 0 ? node.Output : o, Array.IndexOf([.. island.Outputs], o))).Where(r => r.Item2 >= 0)];
         Inputs = island.Inputs;

@@ -112,7 +112,7 @@ public sealed class Int8Plan : IDisposable
                 functions[node] = function;
         }
         foreach ((bool quantized, List<QuantizedNode> group) in Scheduler.Group(graph.Nodes, index.Inputs.Select(i => i.Name), n => n.IsQuantized || functions.ContainsKey(n),
-            n => GraphIndex.InputsOf(n.Planned.Node).Where(v => index.Constant(v) is null && index.SparseConstant(v) is null),
+            n => n.Planned.Taken.Where(v => index.Constant(v) is null && index.SparseConstant(v) is null),
             n => n.Planned.Node.Output.Append(n.Planned.Output)))
         {
             if (quantized)

@@ -190,8 +190,8 @@ public sealed class ConvertToQuantizedCommand : QuantCmdlet
     [Parameter(ParameterSetName = CalibrationSet)]
     public SwitchParameter FuseElementwise { get; set; }
 
-    /// <summary>Brings the channels between convolutions and element-wise functions, and in networks with depthwise convolutions, to like ranges, by factors in
-    /// weights and tables. The default in models where element-wise nodes are fused, and in others where a value's channels have ranges far apart.
+    /// <summary>Brings the channels between convolutions and element-wise functions, in networks with depthwise convolutions, and in the residual streams of transformers
+    /// to like ranges, by factors in weights and tables. The default in models where element-wise nodes are fused, and in others where a value's channels have ranges far apart.
     /// -EqualizeChannels:$false leaves them as they are.</summary>
     [Parameter(ParameterSetName = CalibrationSet)]
     public SwitchParameter EqualizeChannels { get; set; }

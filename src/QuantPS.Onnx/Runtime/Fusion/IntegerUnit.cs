@@ -40,6 +40,7 @@ internal sealed record IntegerUnit
 
     /// <summary>"Conv", "Conv+Relu", "Mul+HardSwish+Add", ...</summary>
     public string OpType => Operator is ElementwiseChain chain ? string.Join('+', chain.Nodes.Select(n => n.OpType))
+        : Operator is NormalizedSum ? "Add+LayerNormalization"
         : Activation is null ? Context.Node.OpType : $"{Context.Node.OpType}+{Activation.OpType}";
 
     public StepContext StepContext => new(Context, [.. Inputs.Select(i => i.QParams)], Output.QParams, Range, OnnxRule: true);

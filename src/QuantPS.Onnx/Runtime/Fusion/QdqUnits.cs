@@ -14,7 +14,7 @@ namespace QuantPS.Onnx.Runtime.Fusion;
 internal sealed class QdqUnits(UnitValues values)
 {
     /// <summary>The layer around a node; null when there is none.</summary>
-    public IntegerUnit? Find(NodeProto node) => FindChain(node) ?? OperatorRegistry.Find(node).Select(o => Find(node, o)).FirstOrDefault(u => u is not null)
+    public IntegerUnit? Find(NodeProto node) => FindChain(node) ?? FindNormalizedSum(node) ?? OperatorRegistry.Find(node).Select(o => Find(node, o)).FirstOrDefault(u => u is not null)
         ?? (FunctionTables.Find(ContextOf(node)) is { } table ? Find(node, table) : null);
 
     /// <summary>A layer for every piece that a Split makes, the node itself in the first; empty where one of them is none.</summary>
@@ -59,6 +59,23 @@ internal sealed class QdqUnits(UnitValues values)
 
         QuantOperator? FormOf(NodeProto n) =>
             OperatorRegistry.Find(n).FirstOrDefault(o => o.WhyFloat(new NodeContext(values.Graph, n, values.Types)) is null);
+    }
+
+    /// <summary>The end of a residual branch, with nothing rounded between the sum and the normalization.</summary>
+    private IntegerUnit? FindNormalizedSum(NodeProto node)
+    {
+        NodeContext context = ContextOf(node);
+        if (NormalizedSum.Find(context) is not { } sum || QuantizeOf(sum.Normalization.Output[0]) is not var (quantize, output)
+            || sum.Operands.Select(Source).OfType<(string, QParams)>().ToArray() is not { Length: 2 } sources)
+            return null;
+        return new IntegerUnit
+        {
+            Context = context,
+            Operator = sum,
+            Nodes = [.. sum.Scales, node, sum.Normalization, quantize],
+            Inputs = sources,
+            Output = (quantize.Output[0], output),
+        };
     }
 
     /// <summary>The QuantizeLinear that alone takes a value, and its parameters.</summary>
