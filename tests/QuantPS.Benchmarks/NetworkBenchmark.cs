@@ -13,6 +13,8 @@ using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Quantization;
 using QuantPS.Onnx.Runtime;
+using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
+using ValueType = QuantPS.Onnx.Execution.ValueType;
 
 namespace QuantPS.Benchmarks;
 
@@ -44,7 +46,7 @@ internal static class NetworkBenchmark
                 throw new FormatException($"'{shape}': a shape is NETWORK,BATCH[,SIZE...].");
             int[] numbers = [.. parts[1..].Select(n => int.Parse(n, CultureInfo.InvariantCulture))];
             OnnxModel real = Load(parts[0]);
-            (string Name, int[] Sizes)[] inputs = Inputs(shape, ValueTypes.Infer(real).Inputs.Types, numbers[0], numbers[1..]);
+            (ValueType Type, int[] Sizes)[] inputs = Inputs(shape, ValueTypes.Infer(real).Inputs.Types, numbers[0], numbers[1..]);
             using Calibrator calibrator = new(real, QConfigPresets.Get(preset));
             for (int i = 0; i < 4; i++)
                 calibrator.Observe(Random(i, inputs, 1));
@@ -91,26 +93,27 @@ internal static class NetworkBenchmark
     };
 
     /// <summary>The inputs' sizes: the batch, and the numbers for what is open besides.</summary>
-    private static (string Name, int[] Sizes)[] Inputs(string shape, IReadOnlyList<QuantPS.Onnx.Execution.ValueType> types, int batch, int[] numbers)
+    private static (ValueType Type, int[] Sizes)[] Inputs(string shape, IReadOnlyList<ValueType> types, int batch, int[] numbers)
     {
         var open = new Queue<int>(numbers);
-        (string, int[])[] inputs = [.. types.Select(t => (t.Name, (int[])[.. t.Dims.Select((d, i) => i == 0 ? batch : d >= 0 ? d : open.Count > 0 ? open.Dequeue()
+        (ValueType, int[])[] inputs = [.. types.Select(t => (t, (int[])[.. t.Dims.Select((d, i) => i == 0 ? batch : d >= 0 ? d : open.Count > 0 ? open.Dequeue()
             : throw new FormatException($"'{shape}': '{t.Name}' {t.ShapeText} leaves more sizes open."))]))];
         return open.Count == 0 ? inputs
-            : numbers is [int height, int width] && types is [{ Rank: 4 } image] ? [(image.Name, [batch, image.Dims[1], height, width])]
+            : numbers is [int height, int width] && types is [{ Rank: 4 } image] ? [(image, [batch, image.Dims[1], height, width])]
             : throw new FormatException($"'{shape}': {numbers.Length} sizes, but the inputs leave {numbers.Length - open.Count} open: {string.Join(", ", types)}.");
     }
 
-    /// <summary>Noise for every input.</summary>
-    private static Dictionary<string, Tensor> Random(int seed, (string Name, int[] Sizes)[] inputs, int batch)
+    /// <summary>Noise for every input; 0 and 1 for those that are not of float, which may be token ids, a mask, or flags.</summary>
+    private static Dictionary<string, Tensor> Random(int seed, (ValueType Type, int[] Sizes)[] inputs, int batch)
     {
         Random random = new(seed);
         Dictionary<string, Tensor> tensors = [];
-        foreach ((string name, int[] sizes) in inputs)
+        foreach ((ValueType type, int[] sizes) in inputs)
         {
-            Tensor t = tensors[name] = new Tensor([batch, .. sizes[1..]]);
+            bool real = type.ElementType is DataType.Float or DataType.Double or DataType.Float16;
+            Tensor t = tensors[type.Name] = new Tensor([batch, .. sizes[1..]]);
             foreach (ref float v in t.Span)
-                v = (random.NextSingle() + random.NextSingle() + random.NextSingle() - 1.5f) * 2f;
+                v = !real ? random.Next(2) : (random.NextSingle() + random.NextSingle() + random.NextSingle() - 1.5f) * 2f;
         }
         return tensors;
     }
@@ -121,7 +124,7 @@ internal static class NetworkBenchmark
         SessionSettings settings = new() { IntraOpThreads = threads };
         using ModelPlan plan = new(file, settings);
         using Int8Plan own = new(graph, settings);
-        using OrtNetwork ort = new(file, x, threads, exact);
+        using OrtNetwork ort = new(file, [.. plan.Inputs.Types.Select(t => (t, x[t.Name]))], threads, exact);
         ort.Run();
         float[] theirs = ort.Output(), ours = ((Tensor)plan.Run(x).Values.First()).ToArray();
         double step = graph.QParamsOf(graph.Float.Graph.Outputs[0].Name)?.Scales[0] ?? 1.0;
@@ -144,7 +147,7 @@ internal static class NetworkBenchmark
     {
         KernelThreads.Count = threads;
         using ModelPlan plan = new(file, new SessionSettings { IntraOpThreads = threads });
-        using OrtNetwork ort = new(file, x, threads, exact);
+        using OrtNetwork ort = new(file, [.. plan.Inputs.Types.Select(t => (t, x[t.Name]))], threads, exact);
         const int runs = 200;
         List<(string Step, double Us)> times = [];
         var all = new List<double[]>();

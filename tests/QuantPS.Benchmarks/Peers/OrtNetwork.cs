@@ -1,6 +1,8 @@
 using Microsoft.ML.OnnxRuntime;
 using QuantPS.Onnx.Model;
+using QuantPS.Onnx.Runtime;
 using Tensor = QuantPS.Engine.Tensors.Tensor;
+using ValueType = QuantPS.Onnx.Execution.ValueType;
 
 namespace QuantPS.Benchmarks.Peers;
 
@@ -13,20 +15,23 @@ internal sealed class OrtNetwork : IDisposable
     private readonly List<OrtValue> inputs = [];
 
     /// <param name="model">The network.</param>
-    /// <param name="given">Its inputs under their names.</param>
+    /// <param name="given">Its inputs, each with its type.</param>
     /// <param name="threads">Threads of an operator.</param>
     /// <param name="exact">Products of 8-bit integers are to be exact; else CPUs without VNNI saturate pairs of them.</param>
-    public OrtNetwork(OnnxModel model, IReadOnlyDictionary<string, Tensor> given, int threads, bool exact = false)
+    public OrtNetwork(OnnxModel model, IReadOnlyList<(ValueType Type, Tensor Value)> given, int threads, bool exact = false)
     {
         using SessionOptions settings = new() { IntraOpNumThreads = threads, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
         if (exact)
             settings.AddSessionConfigEntry("session.x64quantprecision", "1");
         session = new InferenceSession(model.ToBytes(), settings);
         binding = session.CreateIoBinding();
-        foreach ((string name, Tensor x) in given)
+        foreach ((ValueType type, Tensor x) in given)
         {
-            inputs.Add(OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance, x.Memory, Array.ConvertAll(x.Shape, d => (long)d)));
-            binding.BindInput(name, inputs[^1]);
+            GraphValue value = InputValues.Create(x, type);
+            OrtValue input = value.ToOrt(inputs);
+            if (value.Native is not null)
+                inputs.Add(input);
+            binding.BindInput(type.Name, input);
         }
         foreach (string name in session.OutputNames)
             binding.BindOutputToDevice(name, OrtMemoryInfo.DefaultInstance);
