@@ -46,7 +46,7 @@ internal static class NetworkBenchmark
                 throw new FormatException($"'{shape}': a shape is NETWORK,BATCH[,SIZE...].");
             int[] numbers = [.. parts[1..].Select(n => int.Parse(n, CultureInfo.InvariantCulture))];
             OnnxModel real = Load(parts[0]);
-            (ValueType Type, int[] Sizes)[] inputs = Inputs(shape, ValueTypes.Infer(real).Inputs.Types, numbers[0], numbers[1..]);
+            (ValueType Type, int[] Sizes)[] inputs = Inputs(shape, ValueTypes.Infer(real).Inputs.Types, numbers[1..]);
             using Calibrator calibrator = new(real, QConfigPresets.Get(preset));
             for (int i = 0; i < 4; i++)
                 calibrator.Observe(Random(i, inputs, 1));
@@ -92,14 +92,14 @@ internal static class NetworkBenchmark
         _ => OnnxModel.Load(File.Exists(network) ? network : Path.Combine("module", "examples", "data", network + ".onnx")),
     };
 
-    /// <summary>The inputs' sizes: the batch, and the numbers for what is open besides.</summary>
-    private static (ValueType Type, int[] Sizes)[] Inputs(string shape, IReadOnlyList<ValueType> types, int batch, int[] numbers)
+    /// <summary>The inputs' sizes: -1 for the batch, where that is open, and the numbers for what is open besides.</summary>
+    private static (ValueType Type, int[] Sizes)[] Inputs(string shape, IReadOnlyList<ValueType> types, int[] numbers)
     {
         var open = new Queue<int>(numbers);
-        (ValueType, int[])[] inputs = [.. types.Select(t => (t, (int[])[.. t.Dims.Select((d, i) => i == 0 ? batch : d >= 0 ? d : open.Count > 0 ? open.Dequeue()
+        (ValueType, int[])[] inputs = [.. types.Select(t => (t, (int[])[.. t.Dims.Select((d, i) => d >= 0 ? d : i == 0 ? -1 : open.Count > 0 ? open.Dequeue()
             : throw new FormatException($"'{shape}': '{t.Name}' {t.ShapeText} leaves more sizes open."))]))];
         return open.Count == 0 ? inputs
-            : numbers is [int height, int width] && types is [{ Rank: 4 } image] ? [(image, [batch, image.Dims[1], height, width])]
+            : numbers is [int height, int width] && types is [{ Rank: 4 } image] ? [(image, [image.Dims[0], image.Dims[1], height, width])]
             : throw new FormatException($"'{shape}': {numbers.Length} sizes, but the inputs leave {numbers.Length - open.Count} open: {string.Join(", ", types)}.");
     }
 
@@ -111,7 +111,7 @@ internal static class NetworkBenchmark
         foreach ((ValueType type, int[] sizes) in inputs)
         {
             bool real = type.ElementType is DataType.Float or DataType.Double or DataType.Float16;
-            Tensor t = tensors[type.Name] = new Tensor([batch, .. sizes[1..]]);
+            Tensor t = tensors[type.Name] = new Tensor([sizes[0] < 0 ? batch : sizes[0], .. sizes[1..]]);
             foreach (ref float v in t.Span)
                 v = !real ? random.Next(2) : (random.NextSingle() + random.NextSingle() + random.NextSingle() - 1.5f) * 2f;
         }

@@ -19,6 +19,9 @@ public sealed record SessionSettings
     /// <summary>Let idle threads wait for work in a loop. Faster for a session on its own; sessions that take turns steal each other's time by it.</summary>
     public bool Spin { get; init; } = true;
 
+    /// <summary>Idle threads stop waiting in a loop when a run ends, and others have the cores.</summary>
+    public bool StopSpinning { get; init; }
+
     /// <summary>Let ONNX Runtime print its warnings to standard error.</summary>
     public bool Warnings { get; init; }
 
@@ -79,6 +82,8 @@ public sealed class OnnxRuntimeSession : IDisposable
         };
         if (!settings.Spin)
             options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
+        if (settings.StopSpinning)
+            options.AddSessionConfigEntry("session.force_spinning_stop", "1");
         if (settings.OptimizedModelPath is string path)
             options.OptimizedModelFilePath = path;
         settings.Observe?.AddTo(options);
@@ -206,12 +211,29 @@ public sealed class OnnxRuntimeSession : IDisposable
     internal IDisposableReadOnlyCollection<OrtValue> RunValues(IReadOnlyCollection<string> names, IReadOnlyCollection<OrtValue> values,
         IReadOnlyCollection<string> outputs)
     {
+        using RunOptions options = new();
+        return Guarded(options, () => session.Run(options, names, values, outputs));
+    }
+
+    /// <summary>A place for inputs and outputs that are given once for many runs; the caller disposes it.</summary>
+    internal OrtIoBinding CreateBinding() => session.CreateIoBinding();
+
+    /// <summary>Runs on what is bound.</summary>
+    /// <exception cref="QuantException">InferenceFailed.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    internal void Run(OrtIoBinding binding, RunOptions options) => Guarded(options, () =>
+    {
+        session.RunWithBinding(options, binding);
+        return true;
+    });
+
+    private T Guarded<T>(RunOptions options, Func<T> run)
+    {
         cancellation.ThrowIfCancellationRequested();
-        using RunOptions run = new();
-        using CancellationTokenRegistration stopping = cancellation.Register(() => run.Terminate = true);
+        using CancellationTokenRegistration stopping = cancellation.Register(() => options.Terminate = true);
         try
         {
-            return session.Run(run, names, values, outputs);
+            return run();
         }
         catch (OnnxRuntimeException) when (cancellation.IsCancellationRequested)
         {

@@ -1,4 +1,4 @@
-using Microsoft.ML.OnnxRuntime;
+using System.Collections.Concurrent;
 using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
@@ -11,6 +11,8 @@ internal sealed class FloatIsland : PlanStep
 {
     private static readonly HashSet<string> Heavy = ["Conv", "ConvTranspose", "Gemm", "LSTM", "GRU", "RNN", "Einsum", "Attention", "Loop", "Scan", "If"];
     private readonly OnnxRuntimeSession session;
+    // One for each run at the same time.
+    private readonly ConcurrentBag<IslandBinding> bindings = [];
     private readonly (string Name, string OpType)[] nodes;
 
     /// <param name="model">The model that the nodes are from.</param>
@@ -61,32 +63,33 @@ internal sealed class FloatIsland : PlanStep
 
     public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs)
     {
-        List<OrtValue> owned = [];
+        if (!bindings.TryTake(out IslandBinding? binding))
+            binding = new IslandBinding(session, Inputs, Outputs);
+        // One that failed may be in any state.
         try
         {
-            var given = new OrtValue[inputs.Length];
-            for (int i = 0; i < given.Length; i++)
-                given[i] = inputs[i].ToOrt(owned);
-            // Not disposed as a collection: that would free the values that stay.
-            int at = 0;
-            foreach (OrtValue result in session.RunValues(Inputs, given, Outputs))
-            {
-                outputs[at] = GraphValue.TakeOrt(result, Outputs[at]);
-                at++;
-            }
+            binding.Run(inputs, outputs);
         }
-        finally
+        catch
         {
-            owned.ForEach(v => v.Dispose());
+            binding.Dispose();
+            throw;
         }
+        bindings.Add(binding);
     }
 
-    public override void Dispose() => session.Dispose();
+    public override void Dispose()
+    {
+        while (bindings.TryTake(out IslandBinding? binding))
+            binding.Dispose();
+        session.Dispose();
+    }
 
     /// <summary>Idle threads of an island do not spin, and waking them costs more than most nodes are worth: only nodes of much arithmetic get them.</summary>
     private static SessionSettings Settings(SessionSettings? settings, IReadOnlyList<NodeProto> nodes) => (settings ?? new()) with
     {
-        Spin = false,
+        Spin = nodes.Any(n => Heavy.Contains(n.OpType)),
+        StopSpinning = true,
         IntraOpThreads = nodes.Any(n => Heavy.Contains(n.OpType)) ? settings?.IntraOpThreads ?? 0 : 1,
     };
 
