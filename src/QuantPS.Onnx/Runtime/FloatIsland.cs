@@ -21,8 +21,9 @@ internal sealed class FloatIsland : PlanStep
     /// <param name="isNeeded">Whether a value is used outside the island.</param>
     /// <param name="constant">The constant behind a value, or null: the model's own and what the plan computed beforehand.</param>
     /// <param name="settings">How to run it.</param>
+    /// <param name="isAlone">Nothing else of the plan has work for more than one thread.</param>
     public FloatIsland(OnnxModel model, ValueTypes types, IReadOnlyList<NodeProto> nodes, Func<string, bool> isNeeded,
-        Func<string, TensorProto?> constant, SessionSettings? settings)
+        Func<string, TensorProto?> constant, SessionSettings? settings, bool isAlone = false)
     {
         this.nodes = [.. nodes.Select(n => (GraphIndex.DisplayName(n), n.OpType))];
         HashSet<string> made = [.. nodes.SelectMany(n => n.Output).Where(o => o.Length > 0)];
@@ -50,7 +51,7 @@ internal sealed class FloatIsland : PlanStep
         proto.Graph.Input.AddRange(Inputs.Select(i => Describe(types[i] ?? new(i, DataType.Float, [], []))));
         proto.Graph.Output.AddRange(Outputs.Select(o => new ValueInfoProto { Name = o }));
         string where = $"{model.Name}, float part at {GraphIndex.DisplayName(nodes[0])}";
-        session = new OnnxRuntimeSession(OnnxModel.FromProto(proto, where), settings: Settings(settings, nodes));
+        session = new OnnxRuntimeSession(OnnxModel.FromProto(proto, where), settings: Settings(settings, nodes, isAlone));
     }
 
     public override IEnumerable<PlanLayer> Layers => nodes.Select(n => new PlanLayer(n.Name, n.OpType, () => "ONNX Runtime", IsInteger: false));
@@ -60,6 +61,8 @@ internal sealed class FloatIsland : PlanStep
     public override IReadOnlyList<string> Inputs { get; }
 
     public override IReadOnlyList<string> Outputs { get; }
+
+    public override bool MakesNew => true;
 
     public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs)
     {
@@ -85,13 +88,13 @@ internal sealed class FloatIsland : PlanStep
         session.Dispose();
     }
 
-    /// <summary>Idle threads of an island do not spin, and waking them costs more than most nodes are worth: only nodes of much arithmetic get them.</summary>
-    private static SessionSettings Settings(SessionSettings? settings, IReadOnlyList<NodeProto> nodes) => (settings ?? new()) with
+    /// <summary>Only nodes of much arithmetic get threads, as waking them costs more than most nodes are worth. Between such nodes they wait in a loop, but not between runs, where layers
+    /// of ours would want the cores.</summary>
+    private static SessionSettings Settings(SessionSettings? settings, IReadOnlyList<NodeProto> nodes, bool isAlone)
     {
-        Spin = nodes.Any(n => Heavy.Contains(n.OpType)),
-        StopSpinning = true,
-        IntraOpThreads = nodes.Any(n => Heavy.Contains(n.OpType)) ? settings?.IntraOpThreads ?? 0 : 1,
-    };
+        bool isHeavy = nodes.Any(n => Heavy.Contains(n.OpType));
+        return (settings ?? new()) with { Spin = isHeavy, StopSpinning = !isAlone, IntraOpThreads = isHeavy ? settings?.IntraOpThreads ?? 0 : 1 };
+    }
 
     private static ValueInfoProto Describe(Execution.ValueType type)
     {

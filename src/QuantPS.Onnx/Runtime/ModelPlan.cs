@@ -146,48 +146,80 @@ public sealed class ModelPlan : IDisposable
             }
         }
 
-        List<PlanItem> items = [];
-        foreach (NodeProto node in work)
+        // Nodes that belong to no layer because ONNX Runtime runs what is on either side.
+        HashSet<NodeProto> handed = new(ReferenceEqualityComparer.Instance);
+        List<PlanGroup> groups = Groups();
+        while (fuse && IslandJoining.Find(groups, g => g.IsPart, SavedUs, goesOn: handed.Count > 0).SelectMany(g => g.Items).ToArray() is { Length: > 0 } small)
         {
-            IntegerNode described = new(model, types, node);
-            IntegerOperator? ours = IntegerOperatorRegistry.Find(node) is { } found && found.Claims(described) ? found : null;
-            if (ours is not null || done.Contains(node))
-                IntegerNodeCount++;
-            if (units.TryGetValue(node, out UnitStep? unit))
-                items.Add(new PlanItem(node, unit));
-            else if (!done.Contains(node) && !constants.IsConstant(node) && !IsDead(node))
-                items.Add(new PlanItem(node, ours is null ? null : StepOf(node, ours, described)));
+            foreach (PlanItem item in small)
+                Hand(item);
+            groups = Groups();
+        }
+        IntegerNodeCount = work.Count(n => !handed.Contains(n) && (done.Contains(n) || OperatorOf(n) is not null));
+        bool isAlone = IslandJoining.IsAlone(groups, g => g.IsPart, SavedUs);
+        return [.. groups.SelectMany(g => g.IsPart ? Island(g) : g.Items.Select(i => i.Step!))];
+
+        double SavedUs(PlanGroup group) => group.Items.Sum(i => i.Step is null ? 0 : IslandJoining.SavedUs(i.Step, types));
+
+        List<PlanGroup> Groups()
+        {
+            List<PlanItem> items = [];
+            foreach (NodeProto node in work)
+            {
+                if (units.TryGetValue(node, out UnitStep? unit))
+                    items.Add(new PlanItem(node, unit));
+                else if (!done.Contains(node) && !constants.IsConstant(node) && !IsDead(node))
+                    items.Add(new PlanItem(node, handed.Contains(node) || OperatorOf(node) is not { } ours ? null : StepOf(node, ours)));
+            }
+            List<PlanGroup> result = [];
+            foreach ((bool isOurs, List<PlanItem> group) in Scheduler.Group(items, index.Inputs.Select(i => i.Name), i => i.Step is not null,
+                i => i.Step?.Inputs ?? GraphIndex.InputsOf(i.Node).Where(v => !constants.Has(v)), i => i.Step?.Outputs ?? i.Node.Output))
+            {
+                // Among other nodes they stay: there they cost ONNX Runtime next to nothing.
+                FloatReshapeStep?[] shapes = [.. isOurs ? [] : group.Select(i => fuse ? FloatReshapeStep.Create(i.Node, index, types, ConstantOf) : null)];
+                result.Add(isOurs ? new PlanGroup(group, IsPart: false)
+                    : Array.TrueForAll(shapes, r => r is not null) ? new PlanGroup([.. group.Zip(shapes, (i, r) => i with { Step = r })], IsPart: false)
+                    : new PlanGroup(group, IsPart: true));
+            }
+            return result;
         }
 
-        List<PlanStep> result = [];
-        foreach ((bool isOurs, List<PlanItem> group) in Scheduler.Group(items, index.Inputs.Select(i => i.Name), i => i.Step is not null,
-            i => i.Step?.Inputs ?? GraphIndex.InputsOf(i.Node).Where(v => !constants.Has(v)), i => i.Step?.Outputs ?? i.Node.Output))
+        void Hand(PlanItem item)
         {
-            if (isOurs)
+            // A Split's pieces are layers of one node: all of them or none.
+            HashSet<NodeProto> nodes = new(item.Step is UnitStep unit ? unit.Unit.Nodes : [item.Node], ReferenceEqualityComparer.Instance);
+            foreach ((NodeProto last, UnitStep other) in units.Where(u => u.Value.Unit.Nodes.Any(nodes.Contains)).ToArray())
             {
-                result.AddRange(group.Select(i => i.Step!));
-                continue;
+                nodes.UnionWith(other.Unit.Nodes);
+                units.Remove(last);
+                other.Dispose();
             }
-            // Among other nodes they stay: there they cost ONNX Runtime next to nothing.
-            FloatReshapeStep?[] shapes = [.. group.Select(i => fuse ? FloatReshapeStep.Create(i.Node, index, types, ConstantOf) : null)];
-            if (Array.TrueForAll(shapes, r => r is not null))
-            {
-                result.AddRange(shapes!);
-                continue;
-            }
-            HashSet<NodeProto> own = new(group.Select(i => i.Node), ReferenceEqualityComparer.Instance);
-            Func<string, bool> isNeeded = v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c));
+            done.ExceptWith(nodes);
+            handed.UnionWith(nodes);
+            handed.UnionWith(nodes.SelectMany(GraphIndex.InputsOf).Select(index.Producer).OfType<NodeProto>().Where(n => n.Is("DequantizeLinear") && !constants.IsConstant(n)));
+        }
+
+        IEnumerable<PlanStep> Island(PlanGroup group)
+        {
+            NodeProto[] own = [.. group.Items.Select(i => i.Node)];
+            // ONNX Runtime has its integer operators only where it sees that weights are integers.
+            NodeProto[] weights = [.. own.Where(handed.Contains).SelectMany(GraphIndex.InputsOf).Select(index.Producer).OfType<NodeProto>().Where(n => n.Is("DequantizeLinear") && constants.IsConstant(n))
+                .Distinct<NodeProto>(ReferenceEqualityComparer.Instance)];
+            HashSet<NodeProto> all = new(own, ReferenceEqualityComparer.Instance);
+            HashSet<string> dequantized = [.. weights.Select(w => w.Output[0])];
+            Func<string, bool> isNeeded = v => !dequantized.Contains(v) && (index.IsOutput(v) || index.Consumers(v).Any(c => !all.Contains(c)));
             // A model may compute what nobody asks for.
             if (own.Any(n => n.Output.Any(isNeeded)))
-                result.Add(new FloatIsland(model, types, [.. group.Select(i => i.Node)], isNeeded, ConstantOf, settings));
+                yield return new FloatIsland(model, types, [.. weights, .. own], isNeeded, v => dequantized.Contains(v) ? null : ConstantOf(v), settings, isAlone);
         }
-        return result;
 
         TensorProto? ConstantOf(string value) => constants.Has(value) ? constants.Proto(value) : null;
 
-        PlanStep StepOf(NodeProto node, IntegerOperator ours, IntegerNode described) =>
+        IntegerOperator? OperatorOf(NodeProto node) => IntegerOperatorRegistry.Find(node) is { } found && found.Claims(new IntegerNode(model, types, node)) ? found : null;
+
+        PlanStep StepOf(NodeProto node, IntegerOperator ours) =>
             (fuse ? (PlanStep?)QuantizeStep.Create(node, values) ?? DequantizeStep.Create(node, values) : null)
-            ?? new IntegerStep(node, ours.Plan(described), constants.Find);
+            ?? new IntegerStep(node, ours.Plan(new IntegerNode(model, types, node)), constants.Find);
 
         // Dequantized for layers alone, which take the integers.
         bool IsDead(NodeProto node) => node.Is("DequantizeLinear") && !index.IsOutput(node.Output[0])
@@ -197,4 +229,8 @@ public sealed class ModelPlan : IDisposable
     /// <param name="Node">A node; of a layer the last one.</param>
     /// <param name="Step">What runs it; null for ONNX Runtime.</param>
     private sealed record PlanItem(NodeProto Node, PlanStep? Step);
+
+    /// <param name="Items">In running order.</param>
+    /// <param name="IsPart">They are a float part; all have steps otherwise.</param>
+    private sealed record PlanGroup(IReadOnlyList<PlanItem> Items, bool IsPart);
 }

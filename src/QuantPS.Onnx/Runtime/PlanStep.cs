@@ -17,6 +17,9 @@ internal abstract class PlanStep : IDisposable
     /// <param name="spent">Bit i is set when nobody needs input i's memory any more.</param>
     public virtual void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs, uint spent) => Run(inputs, outputs);
 
+    /// <summary>No result has an input's memory or another result's.</summary>
+    public virtual bool MakesNew => false;
+
     /// <summary>What it does, for people.</summary>
     public virtual string Description => $"{GetType().Name} -> {string.Join(", ", Outputs)}";
 

@@ -7,6 +7,7 @@ internal sealed class StepSequence : IDisposable
 {
     private readonly Instruction[] instructions;
     private readonly CancellationToken cancellation;
+    private readonly int mostValues;
     private readonly Dictionary<string, int> slots = new(StringComparer.Ordinal);
 
     /// <param name="steps">The steps; disposed with the sequence.</param>
@@ -28,6 +29,7 @@ internal sealed class StepSequence : IDisposable
             lastUse[output] = int.MaxValue;
         instructions = [.. steps.Select((step, i) => new Instruction(step, Slots(step.Inputs), Slots(step.Outputs),
             Slots(step.Inputs.Concat(step.Outputs).Distinct().Where(v => lastUse[v] == i))))];
+        mostValues = instructions.Length == 0 ? 0 : instructions.Max(i => i.Inputs.Length + i.Outputs.Length);
 
         int[] Slots(IEnumerable<string> values) => [.. values.Select(v => slots[v])];
     }
@@ -87,7 +89,7 @@ internal sealed class StepSequence : IDisposable
         /// <param name="pool">Gets the memory of values that nothing needs any more; null where somebody may still hold them.</param>
         public void Run(Action<string, GraphValue>? made = null, ActivationPool? pool = null)
         {
-            Span<GraphValue?> room = new GraphValue?[sequence.instructions.Length == 0 ? 0 : sequence.instructions.Max(i => i.Inputs.Length + i.Outputs.Length)];
+            Span<GraphValue?> room = new GraphValue?[sequence.mostValues];
             foreach (Instruction instruction in sequence.instructions)
             {
                 sequence.cancellation.ThrowIfCancellationRequested();
@@ -104,7 +106,7 @@ internal sealed class StepSequence : IDisposable
                     for (int o = 0; o < outputs.Length; o++)
                     {
                         if (outputs[o] is { } value)
-                            Put(instruction.Outputs[o], value, instruction.Inputs, instruction.Outputs.AsSpan(0, o));
+                            Put(instruction.Outputs[o], value, instruction.Step.MakesNew ? [] : instruction.Inputs, instruction.Step.MakesNew ? [] : instruction.Outputs.AsSpan(0, o));
                     }
                 }
                 for (int o = 0; made is not null && o < outputs.Length; o++)
