@@ -8,7 +8,7 @@ namespace QuantPS.Engine.Kernels;
 /// <summary>Transposed convolution of one or two dimensions as a convolution: outputs that lie a stride apart are made of the same taps, so each of their positions
 /// within a stride (a phase) is a convolution of the input, and all phases together are one, with as many outputs a channel. Its results are then put where they belong.</summary>
 /// <remarks>Output y with y + padding = q * stride + r is the sum over t of input q - t times tap r + stride * t: a window of ceil(kernel / stride) inputs that ends at q.
-/// Phases with fewer taps have the weights' zero point in their place, which adds nothing.</remarks>
+/// Phases with fewer taps have the weights' zero point in their place, which adds nothing. With a stride of 1 there is one phase, and a dilated window is a dilated one.</remarks>
 internal sealed class PhasedConvTranspose : ConvTransposeKernel, IDisposable
 {
     private const int Least = 16 * 1024;
@@ -34,11 +34,11 @@ internal sealed class PhasedConvTranspose : ConvTransposeKernel, IDisposable
 
     /// <param name="problem">Any.</param>
     /// <param name="create">The engine's formula for other channels.</param>
-    /// <returns>null for three dimensions or dilated windows, and where the inner kernel works plane by plane.</returns>
+    /// <returns>null for three dimensions, for windows that are dilated along a dimension with a stride, and where the inner kernel works plane by plane.</returns>
     public static PhasedConvTranspose? TryCreate(ConvTransposeProblem problem, Func<RequantizationSpec, Requantizer> create)
     {
         ConvTransposeGeometry g = problem.Geometry;
-        if (g.SpatialRank > 2 || g.Dilation.Any(d => d != 1))
+        if (g.SpatialRank > 2 || g.Dilation.Zip(g.Stride).Any(d => d.First != 1 && d.Second != 1))
             return null;
         Axis height = g.SpatialRank == 2 ? Axis.Of(g, 0) : Axis.None, width = Axis.Of(g, g.SpatialRank - 1);
         int phases = height.Stride * width.Stride, perGroup = problem.InputChannels / g.Groups;
@@ -68,7 +68,7 @@ internal sealed class PhasedConvTranspose : ConvTransposeKernel, IDisposable
             WeightZeroPoints = ByChannel(problem.WeightZeroPoints),
             OutputChannels = channelOf.Length,
             ChannelsPerGroup = perGroup,
-            Geometry = new ConvGeometry([height.Taps, width.Taps], null, [height.Before, width.Before], [height.Behind, width.Behind], null, g.Groups),
+            Geometry = new ConvGeometry([height.Taps, width.Taps], null, [height.Before, width.Before], [height.Behind, width.Behind], [height.Dilation, width.Dilation], g.Groups),
             InputZeroPoint = problem.InputZeroPoint,
             InputFlip = problem.InputFlip,
             Requantizer = create(spec with
@@ -165,31 +165,34 @@ internal sealed class PhasedConvTranspose : ConvTransposeKernel, IDisposable
     }
 
     /// <summary>One dimension: the window, and the margins that the input gets for it.</summary>
-    private readonly record struct Axis(int Kernel, int Stride, int Padding, int OutputPadding)
+    private readonly record struct Axis(int Kernel, int Stride, int Dilation, int Padding, int OutputPadding)
     {
         /// <summary>Of a signal, which has no height.</summary>
-        public static readonly Axis None = new(1, 1, 0, 0);
+        public static readonly Axis None = new(1, 1, 1, 0, 0);
 
         /// <summary>Inputs of a window.</summary>
         public int Taps => (Kernel + Stride - 1) / Stride;
 
-        public int Before => Math.Max(0, Taps - 1 - Padding / Stride);
+        public int Before => Math.Max(0, Reach - Padding / Stride);
 
-        public int Behind => Math.Max(0, (int)Math.Floor((double)(Kernel - 1 + OutputPadding - Padding) / Stride));
+        public int Behind => Math.Max(0, (int)Math.Floor((double)(Dilation * (Kernel - 1) + OutputPadding - Padding) / Stride));
 
-        public static Axis Of(ConvTransposeGeometry g, int d) => new(g.Kernel[d], g.Stride[d], g.Padding[d], g.OutputPadding[d]);
+        /// <summary>From a window's first input to its last one.</summary>
+        private int Reach => Dilation * (Taps - 1);
+
+        public static Axis Of(ConvTransposeGeometry g, int d) => new(g.Kernel[d], g.Stride[d], g.Dilation[d], g.Padding[d], g.OutputPadding[d]);
 
         /// <summary>The tap of a phase at a place of the window; there may be none so far behind.</summary>
         public int Tap(int phase, int place) => phase + Stride * (Taps - 1 - place);
 
         /// <summary>Windows of an input.</summary>
-        public int Positions(int size) => size + Before + Behind - Taps + 1;
+        public int Positions(int size) => size + Before + Behind - Reach;
 
         /// <summary>The window and the phase that an output position is found in.</summary>
         public (int Window, int Phase) Find(int position)
         {
             (int q, int phase) = Math.DivRem(position + Padding, Stride);
-            return (q - Taps + 1 + Before, phase);
+            return (q - Reach + Before, phase);
         }
     }
 }
