@@ -12,14 +12,14 @@ namespace QuantPS.Onnx.Tests.Runtime;
 /// <summary>A float part computes what ONNX Runtime computes, whatever shapes come in which order, and however large the values are.</summary>
 public class IslandBindingTests
 {
-    /// <summary>Small values are copied, large ones used where they lie; shapes come back and go; integers come in and go out.</summary>
+    /// <summary>Small values are copied, large ones used where they lie; shapes come back and go; integers go out. No sums and sines: their last bit in ONNX Runtime depends on where the values lie.</summary>
     [Fact]
     public void ShapesChange()
     {
         OnnxModel model = TestModels.Graph(["N", "C"],
             [
-                Nodes.Create("Sin", "sin", ["x"], ["a"]), Nodes.Create("Relu", "relu", ["a"], ["b"]), Nodes.Create("QuantizeLinear", "q", ["b", "s", "z"], ["q"]),
-                Nodes.Create("Transpose", "t", ["x"], ["c"]), Nodes.Create("ReduceSum", "sum", ["x"], ["d"]),
+                Nodes.Create("Neg", "neg", ["x"], ["a"]), Nodes.Create("Relu", "relu", ["a"], ["b"]), Nodes.Create("QuantizeLinear", "q", ["b", "s", "z"], ["q"]),
+                Nodes.Create("Transpose", "t", ["x"], ["c"]), Nodes.Create("Size", "size", ["x"], ["e"]), Nodes.Create("Cast", "c", ["e"], ["d"], Nodes.Attribute("to", (long)DataType.Float)),
             ], [TensorProtos.Create("s", [0.01f], []), OneNode.Integers(DataType.Uint8, [], 3).Typed!.ToProto("z")], ["a", "c", "d", "q"]);
         model.Proto.Graph.Output[3].Type.TensorType.ElemType = (int)DataType.Uint8;
         using OnnxRuntimeSession session = new(model);
@@ -65,7 +65,7 @@ public class IslandBindingTests
     [Fact]
     public void ResultsAreTheCallers()
     {
-        OnnxModel model = TestModels.Graph(["N", 4], [Nodes.Create("Sin", "sin", ["x"], ["a"]), Nodes.Create("QuantizeLinear", "q", ["a", "s"], ["q"]), Nodes.Create("DequantizeLinear", "d", ["q", "s"], ["y"])],
+        OnnxModel model = TestModels.Graph(["N", 4], [Nodes.Create("Neg", "neg", ["x"], ["a"]), Nodes.Create("QuantizeLinear", "q", ["a", "s"], ["q"]), Nodes.Create("DequantizeLinear", "d", ["q", "s"], ["y"])],
             [TensorProtos.Create("s", [1f / 128], [])], ["y", "a"]);
         using ModelPlan plan = new(model);
         Assert.Equal(1, plan.FloatIslandCount);
@@ -74,7 +74,7 @@ public class IslandBindingTests
         Tensor first = (Tensor)plan.Run(inputs[0])["a"];
         Parallel.For(0, 200, i => Assert.Equal(expected[i % 16], ((Tensor)plan.Run(inputs[i % 16])["a"]).ToArray()));
         Assert.Equal(expected[0], first.ToArray());
-        Assert.All(inputs.Zip(expected), p => Assert.Equal(p.First.ToArray().Select(MathF.Sin), p.Second, (a, b) => MathF.Abs(a - b) < 1e-5f));
+        Assert.All(inputs.Zip(expected), p => Assert.Equal(p.First.ToArray().Select(v => -v), p.Second));
     }
 
     /// <summary>What ONNX Runtime says of a run that fails is in the error, also where shapes were known.</summary>
