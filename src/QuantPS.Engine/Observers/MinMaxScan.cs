@@ -8,6 +8,8 @@ namespace QuantPS.Engine.Observers;
 internal static class MinMaxScan
 {
     /// <summary>Smallest and largest element; both NaN if there is one; (+infinity, -infinity) when empty. A zero comes out as +0.</summary>
+    // Compiled for good at once: a calibration may be over before the runtime gets round to it.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static (float Min, float Max) Scan(ReadOnlySpan<float> data)
     {
         int lanes = Vector256<float>.Count;
@@ -47,6 +49,7 @@ internal static class MinMaxScan
     }
 
     /// <summary>The same for every column of a row-major matrix that has as many columns as <paramref name="min"/>, taken into what min and max hold.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void ScanColumns(ReadOnlySpan<float> data, Span<float> min, Span<float> max)
     {
         int lanes = Vector256<float>.Count, columns = min.Length, c = 0;
