@@ -18,10 +18,10 @@ public sealed class ElementwiseChain : QuantOperator
     private readonly string variable;
     private readonly QuantOperator last;
     private readonly int channels;
-    private readonly Func<int, float, float>[] steps;
+    private readonly Func<int, float, float> function, onnxFunction;
 
-    private ElementwiseChain(NodeProto[] nodes, string variable, QuantOperator last, int channels, Func<int, float, float>[] steps) =>
-        (this.nodes, this.variable, this.last, this.channels, this.steps) = (nodes, variable, last, channels, steps);
+    private ElementwiseChain(NodeProto[] nodes, string variable, QuantOperator last, int channels, Func<int, float, float> function, Func<int, float, float> onnxFunction) =>
+        (this.nodes, this.variable, this.last, this.channels, this.function, this.onnxFunction) = (nodes, variable, last, channels, function, onnxFunction);
 
     /// <summary>That of the first node.</summary>
     public override string OpType => nodes[0].OpType;
@@ -41,27 +41,23 @@ public sealed class ElementwiseChain : QuantOperator
             return null;
         List<NodeProto> nodes = [];
         List<QuantOperator> operators = [];
-        List<Func<int, float, float>> steps = [];
+        Func<int, float, float> function = (_, x) => x, onnxFunction = function;
         int channels = 1, lastFunction = 0;
         for (NodeProto? node = first; node is not null; node = graph.OnlyConsumer(node.Output[0]))
         {
             string? before = nodes.Count > 0 ? nodes[^1].Output[0] : null;
             // The value itself may come in again, as in x * Sigmoid(x): it is the second operand of the step.
-            if (form(node) is not QuantOperator op || Step(graph, node, op, variable, before, type, ref channels) is not Func<int, float, float, float> step)
+            if (form(node) is not QuantOperator op || Step(graph, node, op, onnxRule: false, variable, before, type, ref channels) is not Func<int, float, float, float> step
+                || Step(graph, node, op, onnxRule: true, variable, before, type, ref channels) is not Func<int, float, float, float> onnxStep)
                 break;
-            if (nodes.Count == 0)
-                steps.Add((c, x) => step(c, x, x));
-            else
-            {
-                Func<int, float, float> all = steps[^1];
-                steps.Add((c, x) => step(c, all(c, x), x));
-            }
+            (Func<int, float, float> all, Func<int, float, float> onnxAll) = (function, onnxFunction);
+            (function, onnxFunction) = ((c, x) => step(c, all(c, x), x), (c, x) => onnxStep(c, onnxAll(c, x), x));
             nodes.Add(node);
             operators.Add(op);
             lastFunction = op is TableOperator ? nodes.Count : lastFunction;
         }
         // Where nothing but sums and products follow, they have their own kernels.
-        return nodes.Count < 2 || lastFunction == 0 ? null : new([.. nodes], variable, operators[^1], channels, [.. steps]);
+        return nodes.Count < 2 || lastFunction == 0 ? null : new([.. nodes], variable, operators[^1], channels, function, onnxFunction);
     }
 
     public override IReadOnlyList<int> ActivationInputs(NodeProto node) => [node.Input.IndexOf(variable)];
@@ -70,7 +66,7 @@ public sealed class ElementwiseChain : QuantOperator
 
     public override Int8Step? CreateStep(StepContext context)
     {
-        Func<int, float, float> function = steps[^1];
+        Func<int, float, float> function = context.OnnxRule ? onnxFunction : this.function;
         if (channels == 1)
         {
             QuantizedTable table = new(context.Inputs[0], context.Output, x => function(0, x), context.OnnxRule);
@@ -81,13 +77,13 @@ public sealed class ElementwiseChain : QuantOperator
     }
 
     /// <summary>A node as a function of the channel, the value before it and the chain's own value; null for what does not fit.</summary>
-    private static Func<int, float, float, float>? Step(GraphIndex graph, NodeProto node, QuantOperator op, string variable, string? before, Execution.ValueType type,
+    private static Func<int, float, float, float>? Step(GraphIndex graph, NodeProto node, QuantOperator op, bool onnxRule, string variable, string? before, Execution.ValueType type,
         ref int channels)
     {
         string current = before ?? variable;
         if (op is TableOperator table)
         {
-            Func<float, float> function = table.FunctionOf(node);
+            Func<float, float> function = table.FunctionOf(node, onnxRule);
             return node.Input[0] == current ? (_, y, _) => function(y) : null;
         }
         if (op.RangeOf(graph, node) is ActivationRange range)

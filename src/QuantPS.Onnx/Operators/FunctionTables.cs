@@ -1,3 +1,4 @@
+using QuantPS.Engine.Numerics;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 
@@ -23,7 +24,7 @@ public static class FunctionTables
         [("", "Gelu")] = c => c.Node.GetString("approximate", "none") == "tanh" ? TanhGelu : Gelu,
         [(Export.IntegerWriter.Microsoft, "Gelu")] = _ => Gelu,
         [(Export.IntegerWriter.Microsoft, "FastGelu")] = c => GraphIndex.Input(c.Node, 1).Length == 0 ? TanhGelu : null,
-        [(Export.IntegerWriter.Microsoft, "QuickGelu")] = c => c.Node.GetFloat("alpha", 1.702f) is var alpha ? x => x / (1f + MathF.Exp(-alpha * x)) : null,
+        [(Export.IntegerWriter.Microsoft, "QuickGelu")] = c => c.Node.GetFloat("alpha", 1.702f) is var alpha ? x => x * MlasFunctions.Logistic(alpha * x) : null,
         [("", "Div")] = c => Scalar(c, 1) is float by ? x => x / by : null,
         [("", "Sub")] = c => Scalar(c, 1) is float less ? x => x - less : null,
         [("", "Pow")] = c => Scalar(c, 1) is float exponent ? x => MathF.Pow(x, exponent) : null,

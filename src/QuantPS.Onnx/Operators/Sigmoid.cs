@@ -14,6 +14,8 @@ public sealed class Sigmoid : TableOperator
 
     protected override Func<float, float> Function(NodeProto node) => x => 1f / (1f + MathF.Exp(-x));
 
+    protected override Func<float, float> OnnxFunction(NodeProto node) => MlasFunctions.Logistic;
+
     public override bool WriteIntegers(IntegerWriter writer) =>
         writer.Write("QLinearSigmoid", IntegerWriter.Microsoft, [.. writer.Input(0), .. writer.OutputParameters]);
 }

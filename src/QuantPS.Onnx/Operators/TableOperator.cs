@@ -11,11 +11,16 @@ public abstract class TableOperator : QuantOperator
     /// <summary>The function in float32.</summary>
     protected abstract Func<float, float> Function(NodeProto node);
 
-    internal Func<float, float> FunctionOf(NodeProto node) => Function(node);
+    /// <summary>The same as ONNX Runtime computes it.</summary>
+    protected virtual Func<float, float> OnnxFunction(NodeProto node) => Function(node);
+
+    /// <param name="node">The node.</param>
+    /// <param name="onnxRule">As ONNX Runtime computes it.</param>
+    internal Func<float, float> FunctionOf(NodeProto node, bool onnxRule) => onnxRule ? OnnxFunction(node) : Function(node);
 
     public override Int8Step? CreateStep(StepContext context)
     {
-        QuantizedTable table = new(context.Inputs[0], context.Output, Function(context.Context.Node), context.OnnxRule);
+        QuantizedTable table = new(context.Inputs[0], context.Output, FunctionOf(context.Context.Node, context.OnnxRule), context.OnnxRule);
         return (inputs, spent) => table.Run(inputs[0], inPlace: (spent & 1) != 0);
     }
 

@@ -1,3 +1,4 @@
+using QuantPS.Engine.Numerics;
 using QuantPS.Onnx.Model.Proto;
 
 namespace QuantPS.Onnx.Operators;
@@ -8,4 +9,6 @@ public sealed class Tanh : TableOperator
     public override string OpType => "Tanh";
 
     protected override Func<float, float> Function(NodeProto node) => MathF.Tanh;
+
+    protected override Func<float, float> OnnxFunction(NodeProto node) => MlasFunctions.Tanh;
 }

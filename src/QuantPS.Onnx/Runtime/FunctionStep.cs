@@ -41,7 +41,7 @@ internal sealed class FunctionStep : PlanStep
             || !graph.Nodes.Any(n => n.IsQuantized && !n.Planned.HasFloatOutput && n.Planned.Outputs.Contains(from))
             || !index.Consumers(to).All(c => graph.Nodes.Any(n => ReferenceEquals(n.Planned.Node, c) && n.IsQuantized && n.Planned.Inputs.Contains(to))))
             return null;
-        return new FunctionStep(graph, node, input, new QuantizedTable(input, output, function.FunctionOf(node.Planned.Node), graph.OnnxRule));
+        return new FunctionStep(graph, node, input, new QuantizedTable(input, output, function.FunctionOf(node.Planned.Node, graph.OnnxRule), graph.OnnxRule));
     }
 
     public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs) =>
