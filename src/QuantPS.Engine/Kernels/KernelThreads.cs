@@ -15,6 +15,9 @@ public static class KernelThreads
 
     private static int count = Environment.ProcessorCount;
 
+    [ThreadStatic]
+    private static bool isAlone;
+
     /// <summary>Threads of one call; the processors by default.</summary>
     public static int Count
     {
@@ -25,6 +28,14 @@ public static class KernelThreads
     /// <summary>For tests: work is shared among all threads however little it is.</summary>
     internal static bool SharesLittle { get; set; }
 
+    /// <summary>Until the result is disposed, this thread's kernels do their work themselves: for so little of it that others, who wait in a loop for work of their own, would be in the way.</summary>
+    public static AloneScope Alone()
+    {
+        AloneScope scope = new(isAlone);
+        isAlone = true;
+        return scope;
+    }
+
     /// <summary>How many threads some work is worth: at least one, and no more than have enough to do.</summary>
     /// <param name="work">In any unit.</param>
     /// <param name="perThread">What is worth a thread.</param>
@@ -33,7 +44,7 @@ public static class KernelThreads
     /// <summary>Splits jobs [0, n) into a contiguous part for each of so many threads; those that are done early take some of the others'.</summary>
     internal static void SplitAmong<TWork>(int threads, int jobs, TWork work) where TWork : struct, IKernelWork
     {
-        threads = Math.Min(threads, jobs);
+        threads = isAlone ? 1 : Math.Min(threads, jobs);
         if (threads > 1)
             WorkerPool.Run(threads, jobs, work);
         else if (jobs > 0)
@@ -50,7 +61,7 @@ public static class KernelThreads
     /// <param name="multiple">Pieces begin at multiples of this.</param>
     internal static void Split<TWork>(int jobs, int least, TWork work, int multiple = 1) where TWork : struct, IKernelWork
     {
-        int threads = Math.Min(count, jobs / least);
+        int threads = isAlone ? 1 : Math.Min(count, jobs / least);
         if (threads > 1)
             WorkerPool.Run(threads, jobs, work, multiple, Math.Max(1, least / PiecesWorthAThread));
         else if (jobs > 0)
@@ -59,6 +70,16 @@ public static class KernelThreads
 
     /// <inheritdoc cref="Split{TWork}(int, TWork)"/>
     internal static void Split(int jobs, Action<int, int> part) => Split(jobs, new DelegateWork(part));
+
+    /// <summary>A stretch without other threads.</summary>
+    public readonly struct AloneScope : IDisposable
+    {
+        private readonly bool before;
+
+        internal AloneScope(bool before) => this.before = before;
+
+        public void Dispose() => isAlone = before;
+    }
 
     private readonly struct DelegateWork(Action<int, int> part) : IKernelWork
     {

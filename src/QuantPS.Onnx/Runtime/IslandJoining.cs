@@ -16,7 +16,7 @@ internal static class IslandJoining
     /// <summary>What a float part more costs, in microseconds.</summary>
     private const double CallUs = 20;
 
-    /// <summary>Layers that save less than this, in microseconds, are too small for threads.</summary>
+    /// <summary>Layers that save less than this together, in microseconds, are not worth a second thread.</summary>
     private const double LittleUs = 50;
 
     /// <summary>What a layer with weights saves, however small it is, and then for each product, in microseconds.</summary>
@@ -49,8 +49,9 @@ internal static class IslandJoining
         return goesOn || joints >= LeastJoints ? small : [];
     }
 
-    /// <summary>Whether what is beside float parts is so little that a second thread hardly takes part in it.</summary>
-    public static bool IsAlone<TGroup>(IEnumerable<TGroup> groups, Func<TGroup, bool> isPart, Func<TGroup, double> savedUs) => groups.Where(g => !isPart(g)).Sum(savedUs) < LittleUs;
+    /// <summary>Whether float parts are all that threads are worth for.</summary>
+    public static bool IsLittleBeside<TGroup>(IReadOnlyList<TGroup> groups, Func<TGroup, bool> isPart, Func<TGroup, double> savedUs) =>
+        groups.Any(isPart) && groups.Where(g => !isPart(g)).Sum(savedUs) < LittleUs;
 
     /// <summary>What a step saves, in microseconds; infinite where nobody knows how much work it is.</summary>
     /// <param name="step">Any step.</param>

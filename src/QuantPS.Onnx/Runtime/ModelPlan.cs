@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using QuantPS.Engine.Errors;
+using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Tensors;
 using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Model;
@@ -20,6 +21,7 @@ public sealed class ModelPlan : IDisposable
     private readonly StepSequence steps;
     private readonly ConstantValues constants;
     private readonly ConcurrentBag<ActivationPool> pools = [];
+    private bool isAlone;
 
     /// <param name="model">The model. It must not be changed afterwards.</param>
     /// <param name="settings">How to run the parts for ONNX Runtime.</param>
@@ -111,7 +113,8 @@ public sealed class ModelPlan : IDisposable
         using StepSequence.Values values = steps.Begin(given);
         try
         {
-            values.Run(pool: pool);
+            using (KernelThreads.AloneScope? alone = isAlone ? KernelThreads.Alone() : null)
+                values.Run(pool: pool);
             return use(name => values.Find(name) ?? constants.Find(name)!);
         }
         finally
@@ -156,7 +159,8 @@ public sealed class ModelPlan : IDisposable
             groups = Groups();
         }
         IntegerNodeCount = work.Count(n => !handed.Contains(n) && (done.Contains(n) || OperatorOf(n) is not null));
-        bool isAlone = IslandJoining.IsAlone(groups, g => g.IsPart, SavedUs);
+        // The threads of a float part wait in a loop then, and layers do without any.
+        isAlone = IslandJoining.IsLittleBeside(groups, g => g.IsPart, SavedUs);
         return [.. groups.SelectMany(g => g.IsPart ? Island(g) : g.Items.Select(i => i.Step!))];
 
         double SavedUs(PlanGroup group) => group.Items.Sum(i => i.Step is null ? 0 : IslandJoining.SavedUs(i.Step, types));
