@@ -19,9 +19,6 @@ public sealed record SessionSettings
     /// <summary>Let idle threads wait for work in a loop. Faster for a session on its own; sessions that take turns steal each other's time by it.</summary>
     public bool Spin { get; init; } = true;
 
-    /// <summary>Idle threads stop waiting in a loop when a run ends, and others have the cores.</summary>
-    public bool StopSpinning { get; init; }
-
     /// <summary>Let ONNX Runtime print its warnings to standard error.</summary>
     public bool Warnings { get; init; }
 
@@ -82,8 +79,6 @@ public sealed class OnnxRuntimeSession : IDisposable
         };
         if (!settings.Spin)
             options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
-        if (settings.StopSpinning)
-            options.AddSessionConfigEntry("session.force_spinning_stop", "1");
         if (settings.OptimizedModelPath is string path)
             options.OptimizedModelFilePath = path;
         settings.Observe?.AddTo(options);

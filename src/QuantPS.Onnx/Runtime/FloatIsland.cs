@@ -88,12 +88,12 @@ internal sealed class FloatIsland : PlanStep
         session.Dispose();
     }
 
-    /// <summary>Only nodes of much arithmetic get threads, as waking them costs more than most nodes are worth. Between such nodes they wait in a loop, but not between runs, where layers
-    /// of ours would want the cores.</summary>
+    /// <summary>Only nodes of much arithmetic get threads, as waking them costs more than most nodes are worth. Where there is nothing else to do, they wait for their work in a loop; beside layers
+    /// of ours they would be in the way: stopped between runs they still made a segmentation network take up to twice as long.</summary>
     private static SessionSettings Settings(SessionSettings? settings, IReadOnlyList<NodeProto> nodes, bool isAlone)
     {
         bool isHeavy = nodes.Any(n => Heavy.Contains(n.OpType));
-        return (settings ?? new()) with { Spin = isHeavy, StopSpinning = !isAlone, IntraOpThreads = isHeavy ? settings?.IntraOpThreads ?? 0 : 1 };
+        return (settings ?? new()) with { Spin = isHeavy && isAlone, IntraOpThreads = isHeavy ? settings?.IntraOpThreads ?? 0 : 1 };
     }
 
     private static ValueInfoProto Describe(Execution.ValueType type)
