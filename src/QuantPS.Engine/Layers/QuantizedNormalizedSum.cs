@@ -47,40 +47,24 @@ public sealed class QuantizedNormalizedSum
         OperatorChecks.SameDType(y.QParams, b, "A normalized sum");
         if (x.Rank == 0 || y.Rank == 0 || x.Dims[^1] != rule.Length || y.Dims[^1] != rule.Length)
             throw new QuantException(ErrorIds.ShapeMismatch, $"A normalized sum of {rule.Length} channels does not fit [{TensorShape.Format(x.Dims)}] and [{TensorShape.Format(y.Dims)}].", x);
-        int[] shape = x.Dims.SequenceEqual(y.Dims) ? x.Shape : Broadcast(x, y);
+        Broadcast rows = new(x.Dims[..^1], y.Dims[..^1]);
+        int[] shape = [.. rows.Shape, rule.Length];
+        (int[]? rowsOfX, int[]? rowsOfY) = rows.IsPlain ? default : Rows(rows);
         bool goesAlong = shape.AsSpan().SequenceEqual(x.Dims);
         QuantizedTensor result = inPlace && goesAlong ? new(shape, x.Memory, OutputQParams) { Source = x.Source } : OperatorChecks.NewTensor(shape, OutputQParams, x);
-        NormalizedSumKernel.Run(x.Memory, y.Memory, goesAlong ? null : Rows(x.Dims, shape), shape.AsSpan().SequenceEqual(y.Dims) ? null : Rows(y.Dims, shape), result.Memory, rule);
+        NormalizedSumKernel.Run(x.Memory, y.Memory, rowsOfX, rowsOfY, result.Memory, rule);
         return result;
     }
 
-    private static int[] Broadcast(QuantizedTensor x, QuantizedTensor y)
+    /// <summary>Which rows of the operands each row of the result takes.</summary>
+    private static (int[] OfX, int[] OfY) Rows(Broadcast rows)
     {
-        var shape = new int[Math.Max(x.Rank, y.Rank)];
-        for (int i = 1; i <= shape.Length; i++)
+        int[] ofX = new int[TensorShape.Count(rows.Shape)], ofY = new int[ofX.Length];
+        rows.ForEachRun(0, rows.Runs, (at, x, y, length, stepX, stepY) =>
         {
-            int p = i <= x.Rank ? x.Dims[^i] : 1, q = i <= y.Rank ? y.Dims[^i] : 1;
-            if (p != q && p != 1 && q != 1)
-                throw new QuantException(ErrorIds.ShapeMismatch, $"[{TensorShape.Format(x.Dims)}] and [{TensorShape.Format(y.Dims)}] have no common shape to be added in.", x);
-            shape[^i] = p == 1 ? q : p;
-        }
-        return shape;
-    }
-
-    /// <summary>Which row of an operand each row of the result takes.</summary>
-    private static int[] Rows(ReadOnlySpan<int> dims, ReadOnlySpan<int> shape)
-    {
-        var rows = new int[TensorShape.Count(shape[..^1])];
-        for (int row = 0; row < rows.Length; row++)
-        {
-            int rest = row, stride = 1;
-            for (int i = 2; i <= dims.Length; i++)
-            {
-                (rest, int at) = Math.DivRem(rest, shape[^i]);
-                rows[row] += dims[^i] == 1 ? 0 : at * stride;
-                stride *= dims[^i];
-            }
-        }
-        return rows;
+            for (int i = 0; i < length; i++)
+                (ofX[at + i], ofY[at + i]) = (x + i * stepX, y + i * stepY);
+        });
+        return (ofX, ofY);
     }
 }
