@@ -165,22 +165,22 @@ internal sealed class PhasedConvTranspose : ConvTransposeKernel, IDisposable
     }
 
     /// <summary>One dimension: the window, and the margins that the input gets for it.</summary>
-    private readonly record struct Axis(int Kernel, int Stride, int Dilation, int Padding, int OutputPadding)
+    private readonly record struct Axis(int Kernel, int Stride, int Dilation, int Padding, int PaddingEnd, int OutputPadding)
     {
         /// <summary>Of a signal, which has no height.</summary>
-        public static readonly Axis None = new(1, 1, 1, 0, 0);
+        public static readonly Axis None = new(1, 1, 1, 0, 0, 0);
 
         /// <summary>Inputs of a window.</summary>
         public int Taps => (Kernel + Stride - 1) / Stride;
 
         public int Before => Math.Max(0, Reach - Padding / Stride);
 
-        public int Behind => Math.Max(0, (int)Math.Floor((double)(Dilation * (Kernel - 1) + OutputPadding - Padding) / Stride));
+        public int Behind => Math.Max(0, (int)Math.Floor((double)(Dilation * (Kernel - 1) + OutputPadding - PaddingEnd) / Stride));
 
         /// <summary>From a window's first input to its last one.</summary>
         private int Reach => Dilation * (Taps - 1);
 
-        public static Axis Of(ConvTransposeGeometry g, int d) => new(g.Kernel[d], g.Stride[d], g.Dilation[d], g.Padding[d], g.OutputPadding[d]);
+        public static Axis Of(ConvTransposeGeometry g, int d) => new(g.Kernel[d], g.Stride[d], g.Dilation[d], g.Padding[d], g.PaddingEnd[d], g.OutputPadding[d]);
 
         /// <summary>The tap of a phase at a place of the window; there may be none so far behind.</summary>
         public int Tap(int phase, int place) => phase + Stride * (Taps - 1 - place);

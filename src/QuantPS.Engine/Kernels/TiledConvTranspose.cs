@@ -26,7 +26,7 @@ internal sealed class TiledConvTranspose : ConvTransposeKernel
     public static TiledConvTranspose? TryCreate(ConvTransposeProblem problem, Func<RequantizationSpec, Requantizer> create)
     {
         ConvTransposeGeometry g = problem.Geometry;
-        if (g.SpatialRank != 2 || g.Groups != 1 || !g.Stride.SequenceEqual(g.Kernel) || g.Padding.Any(p => p != 0) || g.OutputPadding.Any(p => p != 0) || g.Dilation.Any(d => d != 1))
+        if (g.SpatialRank != 2 || g.Groups != 1 || !g.Stride.SequenceEqual(g.Kernel) || g.Padding.Concat(g.PaddingEnd).Any(p => p != 0) || g.OutputPadding.Any(p => p != 0) || g.Dilation.Any(d => d != 1))
             return null;
         int taps = g.Kernel[0] * g.Kernel[1], outputs = problem.OutputChannels;
         var weight = new sbyte[problem.Weight.Length];

@@ -10,14 +10,15 @@ public sealed record ConvTransposeGeometry
 
     /// <param name="kernel">Size of the kernel.</param>
     /// <param name="stride">Distance between the outputs of neighbouring inputs.</param>
-    /// <param name="padding">Rows, columns cut off the output on both sides.</param>
+    /// <param name="padding">Rows, columns cut off the output before its first, and behind its last where nothing else is given.</param>
     /// <param name="outputPadding">Rows, columns added behind the last; less than stride or dilation.</param>
     /// <param name="dilation">Distance between neighbouring taps.</param>
     /// <param name="groups">Groups of channels.</param>
+    /// <param name="paddingEnd">Rows, columns cut off behind the last; PyTorch has the same on both sides.</param>
     /// <exception cref="QuantException">InvalidArgument.</exception>
-    public ConvTransposeGeometry(int[] kernel, int[]? stride = null, int[]? padding = null, int[]? outputPadding = null, int[]? dilation = null, int groups = 1)
+    public ConvTransposeGeometry(int[] kernel, int[]? stride = null, int[]? padding = null, int[]? outputPadding = null, int[]? dilation = null, int groups = 1, int[]? paddingEnd = null)
     {
-        window = new ConvGeometry(kernel, stride, padding, null, dilation, groups);
+        window = new ConvGeometry(kernel, stride, padding, paddingEnd, dilation, groups);
         outputPadding ??= [0];
         OutputPadding = outputPadding.Length == 1 ? [.. Enumerable.Repeat(outputPadding[0], kernel.Length)] : outputPadding;
         if (OutputPadding.Length != kernel.Length)
@@ -35,6 +36,8 @@ public sealed record ConvTransposeGeometry
 
     public int[] Padding => window.PadBegin;
 
+    public int[] PaddingEnd => window.PadEnd;
+
     public int[] OutputPadding { get; }
 
     public int[] Dilation => window.Dilation;
@@ -43,14 +46,14 @@ public sealed record ConvTransposeGeometry
 
     public int SpatialRank => Kernel.Length;
 
-    /// <summary>Spatial size of the output: (in - 1) * stride - 2 * padding + dilation * (kernel - 1) + output padding + 1.</summary>
+    /// <summary>Spatial size of the output: (in - 1) * stride - both paddings + dilation * (kernel - 1) + output padding + 1.</summary>
     /// <exception cref="QuantException">ShapeMismatch: nothing is left.</exception>
     public int[] OutputSize(ReadOnlySpan<int> inputSpatial)
     {
         var output = new int[SpatialRank];
         for (int d = 0; d < output.Length; d++)
         {
-            output[d] = (inputSpatial[d] - 1) * Stride[d] - 2 * Padding[d] + Dilation[d] * (Kernel[d] - 1) + OutputPadding[d] + 1;
+            output[d] = (inputSpatial[d] - 1) * Stride[d] - Padding[d] - PaddingEnd[d] + Dilation[d] * (Kernel[d] - 1) + OutputPadding[d] + 1;
             if (output[d] < 1)
                 throw new QuantException(ErrorIds.ShapeMismatch, $"The padding [{TensorShape.Format(Padding)}] leaves nothing of the transposed convolution of an input [{TensorShape.Format(inputSpatial)}].");
         }

@@ -33,20 +33,14 @@ public sealed class ConvTranspose : WeightOperator
 
     public override float[]? Bias(NodeContext context) => context.ConstantInput(2)?.ToFloats();
 
-    /// <summary>PyTorch's layer, where the node says nothing that it cannot: no automatic or uneven padding, no given output
-    /// size.</summary>
+    /// <summary>PyTorch's layer, which has no ReLU of its own in PyTorch: the integers are limited behind it there.</summary>
     public override QuantizedWeightLayer? CreateLayer(NodeContext context, QuantizedTensor weight, LayerBias bias, QParams input,
         QParams output, EngineKind engine, LayerOptions options)
     {
-        int[] kernel = weight.Shape[2..];
-        int[] pads = context.Node.GetInts("pads") ?? new int[2 * kernel.Length], begin = pads[..kernel.Length];
-        int[] outputPadding = context.Node.GetInts("output_padding") ?? new int[kernel.Length];
-        if (context.Node.GetString("auto_pad", "NOTSET") != "NOTSET" || context.Node.GetInts("output_shape") is not null
-            || !begin.SequenceEqual(pads[kernel.Length..]) || (options.Relu && engine != EngineKind.OnnxRuntime) || (engine == EngineKind.OneDnn && outputPadding.Any(p => p > 0)))
+        if (TransposedWindow.Of(context.Node, weight.Shape[2..], context.Types[context.Node.Input[0]]) is not { } geometry
+            || (engine == EngineKind.OneDnn && geometry.OutputPadding.Any(p => p > 0)))
             return null;
-        ConvTransposeGeometry geometry = new(kernel, context.Node.GetInts("strides"), begin, outputPadding, context.Node.GetInts("dilations"),
-            checked((int)context.Node.GetInt("group", 1)));
         return bias.Integers is { } integers ? QuantizedConvTranspose.FromIntegerBias(weight, integers, geometry, input, output, options)
-            : new QuantizedConvTranspose(weight, bias.Real, geometry, input, output, engine, options);
+            : new QuantizedConvTranspose(weight, bias.Real, geometry, input, output, engine, engine == EngineKind.OnnxRuntime ? options : options with { Relu = false });
     }
 }

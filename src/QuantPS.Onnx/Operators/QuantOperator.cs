@@ -31,8 +31,12 @@ public sealed record NodeContext(GraphIndex Graph, NodeProto Node, ValueTypes Ty
 /// <param name="Inputs">8-bit parameters of the activation inputs, in the operator's order.</param>
 /// <param name="Output">8-bit parameters of the output, behind a fused activation.</param>
 /// <param name="Range">What a fused Relu or Clip leaves of the output; <see cref="ActivationRange.All"/> without one.</param>
-/// <param name="OnnxRule">Quantize by division, as ONNX does, rather than by the reciprocal, as PyTorch does.</param>
-public sealed record StepContext(NodeContext Context, IReadOnlyList<QParams> Inputs, QParams Output, ActivationRange Range, bool OnnxRule);
+/// <param name="Engine">Whose arithmetic.</param>
+public sealed record StepContext(NodeContext Context, IReadOnlyList<QParams> Inputs, QParams Output, ActivationRange Range, EngineKind Engine)
+{
+    /// <summary>Quantize by division, as ONNX does, rather than by the reciprocal, as PyTorch does.</summary>
+    public bool OnnxRule => Engine == EngineKind.OnnxRuntime;
+}
 
 /// <summary>A constant input that is quantized.</summary>
 /// <param name="Index">Which input.</param>

@@ -98,5 +98,5 @@ public sealed class QuantizedGraph
         TensorOverrides.ForConsumer(QParamsOf(value)!, node, value, Options, QConfig, Plan);
 
     internal StepContext StepContextOf(PlannedNode node) =>
-        new(Plan.ContextOf(node), [.. node.Inputs.Select(v => InputQParams(node, v))], QParamsOf(node.Output)!, node.Range, OnnxRule);
+        new(Plan.ContextOf(node), [.. node.Inputs.Select(v => InputQParams(node, v))], QParamsOf(node.Output)!, node.Range, QConfig.Backend);
 }

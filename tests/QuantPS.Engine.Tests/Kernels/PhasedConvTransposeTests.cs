@@ -7,7 +7,7 @@ using QuantPS.Engine.Numerics.Requantization;
 
 namespace QuantPS.Engine.Tests.Kernels;
 
-/// <summary>Transposed convolutions by their phases equal the reference: windows that overlap, touch and leave gaps, dilated ones without a stride, padding also beyond a window, groups, signals.</summary>
+/// <summary>Transposed convolutions by their phases equal the reference: windows that overlap, touch and leave gaps, dilated ones without a stride, padding also beyond a window and other on one side than on the other, groups, signals.</summary>
 public class PhasedConvTransposeTests
 {
     [Theory]
@@ -20,10 +20,14 @@ public class PhasedConvTransposeTests
         for (int draw = 0; draw < 120; draw++)
         {
             int rank = random.Next(1, 3), groups = random.Next(3) == 0 ? random.Next(2, 5) : 1, inputs = groups * random.Next(1, 12), outputs = groups * random.Next(1, 12), batch = random.Next(1, 3);
-            int[] kernel = Numbers(rank, () => random.Next(1, 7)), stride = Numbers(rank, () => random.Next(1, 5));
-            int[] dilation = [.. stride.Select(s => s == 1 ? random.Next(1, 4) : 1)], padding = [.. kernel.Select((k, d) => random.Next(dilation[d] * (k - 1) + 1))];
-            ConvTransposeGeometry geometry = new(kernel, stride, padding, [.. stride.Select((s, d) => random.Next(Math.Max(s, dilation[d])))], dilation, groups);
-            int[] spatial = Numbers(rank, () => random.Next(4, 9)), to = geometry.OutputSize(spatial);
+            int[] kernel = Numbers(rank, _ => random.Next(1, 7)), stride = Numbers(rank, _ => random.Next(1, 5));
+            int[] dilation = [.. stride.Select(s => s == 1 ? random.Next(1, 4) : 1)], reach = [.. kernel.Select((k, d) => dilation[d] * (k - 1))];
+            // Both together leave something of the smallest input.
+            int[] padding = Numbers(rank, d => random.Next(reach[d] + 1)), paddingEnd = Numbers(rank, d => random.Next(Math.Min(reach[d], reach[d] - padding[d] + 3 * stride[d]) + 1));
+            if (draw % 2 == 0)
+                padding = paddingEnd = Numbers(rank, d => random.Next(Math.Min(reach[d], (reach[d] + 3 * stride[d]) / 2) + 1));
+            ConvTransposeGeometry geometry = new(kernel, stride, padding, [.. stride.Select((s, d) => random.Next(Math.Max(s, dilation[d])))], dilation, groups, paddingEnd);
+            int[] spatial = Numbers(rank, _ => random.Next(4, 9)), to = geometry.OutputSize(spatial);
             ConvTransposeProblem problem = Problem(random, EngineProfiles.Get(engine), geometry, inputs, outputs);
             // Null where the kernel that a variable forces, or that is left for this engine and these groups, works plane by plane.
             using PhasedConvTranspose? conv = PhasedConvTranspose.TryCreate(problem, EngineProfiles.Get(engine).CreateRequantizer);
@@ -52,7 +56,7 @@ public class PhasedConvTransposeTests
             Assert.Null(PhasedConvTranspose.TryCreate(Problem(new Random(1), profile, geometry, 8, 8), profile.CreateRequantizer));
     }
 
-    private static int[] Numbers(int count, Func<int> next) => [.. Enumerable.Range(0, count).Select(_ => next())];
+    private static int[] Numbers(int count, Func<int, int> next) => [.. Enumerable.Range(0, count).Select(next)];
 
     private static ConvTransposeProblem Problem(Random random, EngineProfile profile, ConvTransposeGeometry geometry, int inputs, int outputs)
     {

@@ -105,6 +105,7 @@ public class FormTests
         ["Gemm"] = new([Nodes.Create("Flatten", "flatten", ["m"], ["f"], Nodes.Attribute("axis", 2L)), Nodes.Create("Gemm", "op", ["f", "square", "twelve"], ["y"])], "QGemm", "QGemm"),
         ["Conv"] = new([Nodes.Create("Conv", "op", ["h", "w3", "b"], ["y"])], "QLinearConv", "QLinearConv"),
         ["ConvTranspose"] = One("ConvTranspose", ["h", "turned", "fives"], "ConvTranspose", null, Nodes.Attribute("strides", [2, 2]), Nodes.Attribute("pads", [1, 1, 1, 1])),
+        ["ConvTransposeUneven"] = One("ConvTranspose", ["h", "turned", "fives"], "ConvTranspose", null, Nodes.Attribute("strides", [2, 2]), Nodes.Attribute("pads", [0, 1, 2, 0])),
         ["InstanceNormalization"] = One("InstanceNormalization", ["h", "channels", "channels2"], "InstanceNormalization", null),
         ["LayerNormalization"] = new([Nodes.Create("Transpose", "t", ["h"], ["u"], Nodes.Attribute("perm", [0, 2, 3, 1])), Nodes.Create("LayerNormalization", "op", ["u", "channels", "channels2"], ["y"])], "LayerNormalization", null),
         // Factor and offset of two dimensions, as recognized from what PyTorch's LayerNorm([8, 8]) is exported to.

@@ -43,7 +43,7 @@ internal sealed record IntegerUnit
         : Operator is NormalizedSum ? "Add+LayerNormalization"
         : Activation is null ? Context.Node.OpType : $"{Context.Node.OpType}+{Activation.OpType}";
 
-    public StepContext StepContext => new(Context, [.. Inputs.Select(i => i.QParams)], Output.QParams, Range, OnnxRule: true);
+    public StepContext StepContext => new(Context, [.. Inputs.Select(i => i.QParams)], Output.QParams, Range, EngineKind.OnnxRuntime);
 
     /// <summary>The layer with weights, ready to run, or the operator's step; null where this module has no kernel.</summary>
     public (QuantizedWeightLayer? Layer, Int8Step Step)? Build()
@@ -68,7 +68,7 @@ internal sealed record IntegerUnit
         if (Operator is DataMovement)
         {
             QParams input = Inputs[0].QParams;
-            if (Operator.CreateStep(new StepContext(Context, [input], input, Range, OnnxRule: true)) is not Int8Step moved)
+            if (Operator.CreateStep(new StepContext(Context, [input], input, Range, EngineKind.OnnxRuntime)) is not Int8Step moved)
                 return null;
             if (input.IsSameAs(Output.QParams))
                 return (null, moved);
