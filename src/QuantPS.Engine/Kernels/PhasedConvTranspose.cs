@@ -142,13 +142,14 @@ internal sealed class PhasedConvTranspose : ConvTransposeKernel, IDisposable
         /// <summary>All columns of a window lie side by side, but the first and the last one's may lie outside.</summary>
         private void Blocks(ReadOnlySpan<byte> x, Span<byte> y, int window, int outputs)
         {
-            for (int column = 0; column < columns;)
-            {
-                (int q, int phase) = conv.width.Find(column);
-                int count = Math.Min(conv.width.Stride - phase, columns - column);
-                x.Slice(q * window + phase * outputs, count * outputs).CopyTo(y[(column * outputs)..]);
-                column += count;
-            }
+            int stride = conv.width.Stride, run = stride * outputs;
+            (int q, int phase) = conv.width.Find(0);
+            int first = phase == 0 ? 0 : Math.Min(stride - phase, columns), whole = (columns - first) / stride;
+            x.Slice(q * window + phase * outputs, first * outputs).CopyTo(y);
+            q += first > 0 ? 1 : 0;
+            y = y[(first * outputs)..];
+            RunsKernel.Gather(x, q * window, window, y[..(whole * run)], run);
+            x.Slice(whole * run < y.Length ? (q + whole) * window : 0, y.Length - whole * run).CopyTo(y[(whole * run)..]);
         }
 
         private void Channels(ReadOnlySpan<byte> x, Span<byte> y, int window, int perGroup, int[] channels)

@@ -18,12 +18,16 @@ internal static class RearrangeKernel
             throw new ArgumentException($"{y.Length} bytes for {string.Join(" x ", tables.Select(t => t.Length))} elements.");
         if (y.Length == 0)
             return;
-        (int start, int[][] dims) = Merged(tables);
-        if (dims.Length == 0)
+        int[] steps = new int[tables.Length];
+        int even = 0, start = 0;
+        for (; even < tables.Length && (tables[even].Length == 1 ? 0 : Step(tables[even])) is int step; even++)
+            (steps[even], start) = (step, start + tables[even][0]);
+        if (even == tables.Length)
         {
-            y.Span[0] = x.Span[start];
+            PermuteKernel.Run(x, start, y, [.. tables.Select(t => t.Length)], steps);
             return;
         }
+        (start, int[][] dims) = Merged(tables);
         int slab = y.Length / dims[0].Length;
         KernelThreads.Split(dims[0].Length, Math.Max(1, Least / slab), new Work(x, y, start, dims, slab));
     }

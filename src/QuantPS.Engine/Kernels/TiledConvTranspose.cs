@@ -68,11 +68,9 @@ internal sealed class TiledConvTranspose : ConvTransposeKernel
             return;
         byte[] tiles = ArrayPool<byte>.Shared.Rent(output.Length);
         inner.Run(input, batch, inputSpatial, tiles.AsMemory(0, output.Length));
-        RearrangeKernel.Run(tiles.AsMemory(0, output.Length), output, [Steps(batch * height, width * pixel), Steps(kh, row), Steps(width, pixel), Steps(row, 1)]);
+        PermuteKernel.Run(tiles.AsMemory(0, output.Length), 0, output, [batch * height, kh, width, row], [width * pixel, row, pixel, 1]);
         ArrayPool<byte>.Shared.Return(tiles);
     }
-
-    private static int[] Steps(int count, int step) => [.. Enumerable.Range(0, count).Select(i => i * step)];
 
     private static T[] Repeated<T>(T[] numbers, int times) => [.. Enumerable.Repeat(numbers, times).SelectMany(n => n)];
 }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using QuantPS.Engine.Errors;
 using QuantPS.Engine.Kernels;
 using QuantPS.Engine.Numerics;
@@ -16,14 +15,12 @@ public static class QuantizedRearrange
         int[] wanted = order.ToArray();
         if (PermuteInPlace(x, wanted) is { } same)
             return same;
-        if (PermuteRows(x, wanted) is { } rows)
-            return rows;
         if (!wanted.Order().SequenceEqual(Enumerable.Range(0, x.Rank)))
             throw new QuantException(ErrorIds.ShapeMismatch, $"[{TensorShape.Format(wanted)}] is no order of the dimensions of [{TensorShape.Format(x.Dims)}].", x);
         Memory<byte> bytes = Lying(x, out int[] strides, out _);
         int[] shape = [.. wanted.Select(d => x.Dims[d])];
         QuantizedTensor y = OperatorChecks.NewTensor(shape, x.QParams, x, KernelLayout.Contiguous, out Memory<byte> result);
-        RearrangeKernel.Run(bytes, result, [.. wanted.Select((d, i) => Table(Enumerable.Range(0, shape[i]), strides[d]))]);
+        PermuteKernel.Run(bytes, 0, result, shape, [.. wanted.Select(d => strides[d])]);
         return y;
     }
 
@@ -78,50 +75,6 @@ public static class QuantizedRearrange
         return y;
 
         static int[] Turned(ReadOnlySpan<int> dims) => [dims[0], .. dims[2..], dims[1]];
-    }
-
-    /// <summary>Orders of a row-major tensor in which the last dimension stays, or ends up before one that it had behind it: copies of rows, and transposed
-    /// matrices. Null for any other.</summary>
-    private static QuantizedTensor? PermuteRows(QuantizedTensor x, int[] order)
-    {
-        int rank = x.Rank, last = rank - 1;
-        bool inOrder = order.Length == rank && order.Distinct().Count() == rank && order.Max() == last && order.Min() == 0;
-        // One channel or one pixel lies row-major too.
-        bool pixels = x.TryGetChannelsLast(out _) && x.Dims[1] > 1 && TensorShape.Count(x.Dims[2..]) > 1;
-        if (!inOrder || rank < 2 || x.Length == 0 || !x.DType.IsEightBit() || x.QParams.IsPerChannel || pixels)
-            return null;
-        bool stays = order[last] == last;
-        if (!stays && order[last - 1] != last)
-            return null;
-        int[] rows = stays ? order : [.. order[..^2], order[last], last], strides = new int[rank];
-        for (int d = last, step = 1; d >= 0; d--)
-        {
-            strides[d] = step;
-            step *= x.Dims[d];
-        }
-        QuantizedTensor y = OperatorChecks.NewTensor([.. order.Select(d => x.Dims[d])], x.QParams, x);
-        bool moves = !rows.SequenceEqual(Enumerable.Range(0, rank));
-        int width = x.Dims[last];
-        if (stays || moves)
-        {
-            byte[]? between = stays ? null : ArrayPool<byte>.Shared.Rent(x.Length);
-            Memory<byte> to = between is null ? y.Memory : between.AsMemory(0, x.Length);
-            RunsKernel.Run(x.Memory, to, [.. rows[..^1].Select(d => x.Dims[d])], [.. rows[..^1].Select(d => strides[d])], width);
-            if (between is not null)
-            {
-                Turn(to);
-                ArrayPool<byte>.Shared.Return(between);
-            }
-        }
-        else
-            Turn(x.Memory);
-        return y;
-
-        void Turn(Memory<byte> from)
-        {
-            int height = x.Dims[order[last]];
-            LayoutConversion.ToContiguous(from, y.Memory, x.Length / (height * width), width, height);
-        }
     }
 
     /// <summary>Along every dimension the given positions, in their order, as often as they come: y[i, j, ...] = x[positions 0 [i], positions 1 [j], ...].</summary>
