@@ -96,7 +96,7 @@ public sealed class Int8Plan : IDisposable
     /// <summary>What runs a node: the kernel of a layer with weights, "integers" for other operators of ours, "ONNX Runtime" for what is left to that, which
     /// are float nodes and quantized ones without a kernel.</summary>
     public static string KernelOf(QuantizedGraph graph, QuantizedNode node) =>
-        !(node.IsQuantized ? QuantizedStep.HasKernel(graph, node) : FunctionStep.Create(graph, node) is not null) ? "ONNX Runtime"
+        !(node.IsQuantized ? QuantizedStep.HasKernel(graph, node) : OwnStep(graph, node) is not null) ? "ONNX Runtime"
         : node.Layer?.KernelName ?? PlanLayer.Integers;
 
     public void Dispose() => every.Dispose();
@@ -105,28 +105,34 @@ public sealed class Int8Plan : IDisposable
     {
         GraphIndex index = graph.Float.Graph;
         List<PlanStep> result = [];
-        Dictionary<QuantizedNode, PlanStep> functions = new(ReferenceEqualityComparer.Instance);
+        Dictionary<QuantizedNode, PlanStep> own = new(ReferenceEqualityComparer.Instance);
         foreach (QuantizedNode node in graph.Nodes)
         {
-            if (FunctionStep.Create(graph, node) is { } function)
-                functions[node] = function;
+            if (OwnStep(graph, node) is { } step)
+                own[node] = step;
         }
-        foreach ((bool quantized, List<QuantizedNode> group) in Scheduler.Group(graph.Nodes, index.Inputs.Select(i => i.Name), n => n.IsQuantized || functions.ContainsKey(n),
+        foreach ((bool quantized, List<QuantizedNode> group) in Scheduler.Group(graph.Nodes, index.Inputs.Select(i => i.Name), n => n.IsQuantized || own.ContainsKey(n),
             n => n.Planned.Taken.Where(v => index.Constant(v) is null && index.SparseConstant(v) is null),
             n => n.Planned.Node.Output.Append(n.Planned.Output)))
         {
             if (quantized)
             {
-                result.AddRange(group.Select(n => functions.GetValueOrDefault(n) ?? QuantizedStep.Create(graph, n, settings)));
+                result.AddRange(group.Select(n => own.GetValueOrDefault(n) ?? QuantizedStep.Create(graph, n, settings)));
                 continue;
             }
             NodeProto[] nodes = [.. group.Select(n => n.Planned.Node)];
-            HashSet<NodeProto> own = new(nodes, ReferenceEqualityComparer.Instance);
-            Func<string, bool> isNeeded = v => index.IsOutput(v) || index.Consumers(v).Any(c => !own.Contains(c));
+            HashSet<NodeProto> together = new(nodes, ReferenceEqualityComparer.Instance);
+            Func<string, bool> isNeeded = v => index.IsOutput(v) || index.Consumers(v).Any(c => !together.Contains(c));
+            FloatReshapeStep?[] shapes = Array.ConvertAll(nodes, n => FloatReshapeStep.Create(n, index, graph.Plan.Types, index.Constant));
+            if (Array.TrueForAll(shapes, r => r is not null))
+                result.AddRange(shapes!);
             // A model may compute what nobody asks for.
-            if (nodes.Any(n => n.Output.Any(isNeeded)))
+            else if (nodes.Any(n => n.Output.Any(isNeeded)))
                 result.Add(new FloatIsland(graph.Float, graph.Plan.Types, nodes, isNeeded, index.Constant, settings));
         }
         return result;
     }
+
+    /// <summary>What runs a float node without ONNX Runtime; null where nothing does.</summary>
+    private static PlanStep? OwnStep(QuantizedGraph graph, QuantizedNode node) => FunctionStep.Create(graph, node) ?? TransposedInput.Create(graph, node);
 }

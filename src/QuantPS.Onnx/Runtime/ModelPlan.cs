@@ -225,9 +225,10 @@ public sealed class ModelPlan : IDisposable
             (fuse ? (PlanStep?)QuantizeStep.Create(node, values) ?? DequantizeStep.Create(node, values) : null)
             ?? new IntegerStep(node, ours.Plan(new IntegerNode(model, types, node)), constants.Find);
 
-        // Dequantized for layers alone, which take the integers.
-        bool IsDead(NodeProto node) => node.Is("DequantizeLinear") && !index.IsOutput(node.Output[0])
-            && index.Consumers(node.Output[0]) is { Count: > 0 } consumers && consumers.All(done.Contains);
+        // Dequantized for layers alone, which take the integers; or done by what quantizes it.
+        bool IsDead(NodeProto node) => node.Is("DequantizeLinear")
+            ? !index.IsOutput(node.Output[0]) && index.Consumers(node.Output[0]) is { Count: > 0 } consumers && consumers.All(done.Contains)
+            : fuse && node.Is("Transpose") && index.OnlyConsumer(node.Output[0]) is { } next && !handed.Contains(next) && !handed.Contains(node) && QuantizeStep.Create(next, values)?.Transpose == node;
     }
 
     /// <param name="Node">A node; of a layer the last one.</param>
