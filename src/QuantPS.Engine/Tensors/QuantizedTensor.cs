@@ -183,7 +183,13 @@ public sealed class QuantizedTensor
     public Tensor Dequantize() => Quantizer.Dequantize(this);
 
     /// <summary>The same integers and parameters under another shape (per tensor only; per channel the axis would lose its meaning).</summary>
-    public QuantizedTensor Reshape(params int[] newShape) => new(newShape, Memory, QParams) { Source = Source, Name = Name };
+    public QuantizedTensor Reshape(params int[] newShape)
+    {
+        // Pixels stay pixels where images and channels stay what they are.
+        bool staysPixels = newShape.Length > 2 && Rank > 2 && newShape[0] == shape[0] && newShape[1] == shape[1];
+        return staysPixels && TryGetChannelsLast(out Memory<byte> pixels) ? new(newShape, pixels, QParams, KernelLayout.ChannelsLast) { Source = Source, Name = Name }
+            : new(newShape, Memory, QParams) { Source = Source, Name = Name };
+    }
 
     /// <summary>The same integers (not copied) under other parameters, in the layout that they have.</summary>
     /// <exception cref="QuantException">ShapeMismatch: parameters that do not fit the shape.</exception>

@@ -9,6 +9,11 @@ public abstract class ShapeChange : DataMovement
     /// <param name="context">The node.</param>
     public abstract Func<int[], int[]>? Shape(NodeContext context);
 
-    public sealed override Int8Step? CreateStep(StepContext context) =>
-        Shape(context.Context) is { } shape ? (inputs, spent) => inputs[0].Reshape(shape(inputs[0].Shape)) : null;
+    public sealed override Int8Step? CreateStep(StepContext context)
+    {
+        if (Shape(context.Context) is not { } shape)
+            return null;
+        ShapeMemo memo = new(shape);
+        return (inputs, spent) => inputs[0].Reshape(memo.Of(inputs[0].Dims));
+    }
 }

@@ -1,5 +1,6 @@
 using QuantPS.Engine.Layers;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Operators;
 
 namespace QuantPS.Onnx.Runtime;
 
@@ -17,6 +18,8 @@ internal sealed class ChannelPickStep : PlanStep
     private readonly IMovingStep[] makers;
     private readonly StepSequence sequence;
     private readonly MovingChain moves;
+    // Where every step moves what the one before it made.
+    private readonly Int8Step[]? line;
     private Known[] known = [];
     private int pickCount;
 
@@ -29,6 +32,8 @@ internal sealed class ChannelPickStep : PlanStep
         Inputs = parts[0].Inputs;
         Outputs = ends;
         makers = [.. ends.Select(e => (IMovingStep)parts.First(p => p.Outputs.Contains(e)))];
+        line = join is null && ends.Length == 1 && ends[0] == parts[^1].Outputs[0] && parts.Zip(parts.Skip(1)).All(p => p.First.Outputs is [var made] && p.Second.Inputs is [var taken] && made == taken)
+            ? [.. parts.Select(p => ((IMovingStep)p).Moves[0])] : null;
         // The inputs are somebody else's to drop.
         sequence = new StepSequence(parts, Inputs, [.. Inputs, .. ends], default);
         moves = join is null ? new MovingChain(Inputs[0], parts, ends) : new MovingChain(join.Outputs[0], parts[1..], ends);
@@ -60,7 +65,10 @@ internal sealed class ChannelPickStep : PlanStep
             Interlocked.Increment(ref pickCount);
             return;
         }
-        RunEach(inputs, outputs);
+        if (line is null)
+            RunEach(inputs, outputs);
+        else
+            outputs[0] = makers[0].Made(RunLine(images[0]));
         if (seen is null)
             Remember(new Known([.. images.Select(t => t.Shape)], false, null));
     }
@@ -91,6 +99,20 @@ internal sealed class ChannelPickStep : PlanStep
             gone.UnionWith(parts);
         }
         return [.. steps.Where(s => !gone.Contains(s) || fused.ContainsKey(s)).Select(s => fused.GetValueOrDefault(s) ?? s)];
+    }
+
+    private QuantizedTensor RunLine(QuantizedTensor image)
+    {
+        QuantizedTensor at = image;
+        foreach (Int8Step move in line!)
+        {
+            QuantizedTensor moved = move([at], 0);
+            // Memory of its own that nothing has any more.
+            if (!ActivationPool.AreOne(at, image) && !ActivationPool.AreOne(at, moved))
+                ActivationPool.Current?.Return(at);
+            at = moved;
+        }
+        return at;
     }
 
     private void RunEach(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs)

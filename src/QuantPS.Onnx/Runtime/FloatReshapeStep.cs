@@ -12,11 +12,11 @@ namespace QuantPS.Onnx.Runtime;
 internal sealed class FloatReshapeStep : PlanStep
 {
     private readonly NodeProto node;
-    private readonly Func<int[], int[]> shape;
+    private readonly ShapeMemo shape;
 
     private FloatReshapeStep(NodeProto node, Func<int[], int[]> shape)
     {
-        (this.node, this.shape) = (node, shape);
+        (this.node, this.shape) = (node, new ShapeMemo(shape));
         Inputs = [node.Input[0]];
         Outputs = [node.Output[0]];
         Description = $"{node.OpType} {GraphIndex.DisplayName(node)} (of float)";
@@ -43,7 +43,7 @@ internal sealed class FloatReshapeStep : PlanStep
     public override void Run(ReadOnlySpan<GraphValue> inputs, Span<GraphValue?> outputs)
     {
         Tensor x = inputs[0].Real();
-        Tensor y = new Tensor([x.Length], ActivationPool.AllocateFloats(x.Length)) { Name = Outputs[0] }.Reshape(shape(x.Shape));
+        Tensor y = new(shape.Of(x.Dims), ActivationPool.AllocateFloats(x.Length)) { Name = Outputs[0] };
         x.Span.CopyTo(y.Span);
         outputs[0] = new GraphValue(y);
     }

@@ -66,6 +66,25 @@ public class PixelLayoutTests
         }
     }
 
+    /// <summary>Images and channels as before: the pixels stay where they are, under whatever shape. Anything else is row-major.</summary>
+    [Theory]
+    [InlineData(new[] { 2, 5, 12 }, true)]
+    [InlineData(new[] { 2, 5, 1, 3, 4 }, true)]
+    [InlineData(new[] { 2, 5, 4, 3 }, true)]
+    [InlineData(new[] { 2, 60 }, false)]
+    [InlineData(new[] { 10, 12 }, false)]
+    [InlineData(new[] { 1, 5, 24 }, false)]
+    [InlineData(new[] { 2, 15, 4 }, false)]
+    public void OtherShapes(int[] shape, bool staysPixels)
+    {
+        QuantizedTensor x = Random(new Random(56), [2, 5, 3, 4], new QParams(0.02f, 120, QDType.QUInt8)), pixels = Pixels(x);
+        QuantizedTensor y = pixels.Reshape(shape);
+        Assert.Equal(staysPixels, y.TryGetChannelsLast(out _));
+        Assert.Equal(staysPixels, ActivationPool.AreOne(pixels, y) && pixels.TryGetChannelsLast(out _));
+        Assert.Equal(shape, y.Shape);
+        Assert.Equal(x.Bytes.ToArray(), y.Bytes.ToArray());
+    }
+
     /// <summary>Channels of one image or of several joined, for several results at once, against joining and taking them one by one.</summary>
     [Theory]
     [InlineData(EngineKind.OnnxRuntime, false)]
