@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using QuantPS.Engine.Kernels.Selection;
@@ -7,10 +8,13 @@ namespace QuantPS.Engine.Kernels;
 
 /// <summary>Bytes that are found at even distances along each dimension, on all threads: y[i, j, ...] = x[start + i * stride 0 + j * stride 1 + ...]. Transposing, cutting out, repeating,
 /// turning round are of this form.</summary>
-/// <remarks>Rows that stay together are copied. Where the last dimension becomes another one, matrices between the two are transposed where they lie; what is too narrow for that is picked byte by byte.</remarks>
+/// <remarks>Rows that stay together are copied. Where the last dimension becomes another one, matrices between the two are transposed where they lie, narrow ones by way of a copy that lies dense.</remarks>
 internal static class PermuteKernel
 {
     private const int Least = 64 * 1024, Block = 16;
+
+    // Less than this is picked byte by byte.
+    private const int LeastMatrix = 64;
 
     /// <param name="x">Where bytes are taken from.</param>
     /// <param name="start">The place of the first one.</param>
@@ -53,7 +57,7 @@ internal static class PermuteKernel
             LayoutConversion.ToContiguous(x.Slice(start, y.Length), y, last == 1 ? 1 : size[0], size[fast], size[last]);
             return;
         }
-        if (Math.Min(size[fast], size[last]) < Block && !dense)
+        if (size[fast] * size[last] < LeastMatrix)
         {
             RunsKernel.Run(x, start, y, size.ToArray(), stride.ToArray(), 1);
             return;
@@ -90,6 +94,9 @@ internal static class PermuteKernel
 
         public void Run(int from, int to)
         {
+            int length = rows * columns;
+            bool narrow = !dense && Math.Min(rows, columns) < Block;
+            byte[]? room = narrow ? ArrayPool<byte>.Shared.Rent(2 * length) : null;
             for (int i = from; i < to; i++)
             {
                 int rest = i, source = start, target = 0;
@@ -100,10 +107,32 @@ internal static class PermuteKernel
                     target += position * yStrides[d];
                 }
                 if (dense)
-                    LayoutConversion.Transpose(x.Span.Slice(source, rows * columns), y.Span.Slice(target, rows * columns), rows, columns);
+                    Turn(x.Span.Slice(source, length), target, room);
+                else if (room is not null)
+                {
+                    Span<byte> rowByRow = room.AsSpan(0, length);
+                    RunsKernel.Gather(x.Span, source, xPitch, rowByRow, columns);
+                    Turn(rowByRow, target, room);
+                }
                 else
                     Transpose(x.Span, source, y.Span, target);
             }
+            if (room is not null)
+                ArrayPool<byte>.Shared.Return(room);
+        }
+
+        /// <summary>A matrix that lies dense.</summary>
+        private void Turn(ReadOnlySpan<byte> matrix, int target, byte[]? room)
+        {
+            if (yPitch == rows)
+            {
+                LayoutConversion.Transpose(matrix, y.Span.Slice(target, matrix.Length), rows, columns);
+                return;
+            }
+            Span<byte> turned = room.AsSpan(matrix.Length, matrix.Length);
+            LayoutConversion.Transpose(matrix, turned, rows, columns);
+            for (int c = 0; c < columns; c++)
+                turned.Slice(c * rows, rows).CopyTo(y.Span[(target + c * yPitch)..]);
         }
 
         /// <summary>Squares of 16 x 16; what is left over at an edge is covered by one that overlaps its neighbour.</summary>
