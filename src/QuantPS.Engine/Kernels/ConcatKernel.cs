@@ -20,12 +20,12 @@ public static class ConcatKernel
     /// <param name="length">Bytes of a stretch.</param>
     /// <param name="pitch">Bytes of a stretch of the result.</param>
     /// <param name="start">Where in it these bytes go.</param>
-    /// <param name="table">256 entries; null to copy.</param>
+    /// <param name="table">What becomes of each byte; null to copy.</param>
     /// <exception cref="ArgumentException">Lengths and sizes do not match.</exception>
-    public static void Run(ReadOnlyMemory<byte> x, Memory<byte> y, int outer, int length, int pitch, int start, byte[]? table) => Run(x, y, outer, length, pitch, start, table, length, table);
+    public static void Run(ReadOnlyMemory<byte> x, Memory<byte> y, int outer, int length, int pitch, int start, ByteTable? table) => Run(x, y, outer, length, pitch, start, table, length, table);
 
     /// <summary>The same, with another table for the last bytes of every stretch.</summary>
-    internal static void Run(ReadOnlyMemory<byte> x, Memory<byte> y, int outer, int length, int pitch, int start, byte[]? table, int split, byte[]? tail)
+    internal static void Run(ReadOnlyMemory<byte> x, Memory<byte> y, int outer, int length, int pitch, int start, ByteTable? table, int split, ByteTable? tail)
     {
         if (x.Length != outer * length || y.Length != outer * pitch || start < 0 || start + length > pitch)
             throw new ArgumentException($"{x.Length} bytes as {outer} x {length} into {y.Length} as {outer} x {pitch}, from {start} on.");
@@ -44,7 +44,7 @@ public static class ConcatKernel
     }
 
     /// <summary>Stretches of a few bytes, as the channels of pixels are: all through the table first, then copied.</summary>
-    private static void RunShort(ReadOnlyMemory<byte> x, Memory<byte> y, int length, int pitch, int start, byte[]? table)
+    private static void RunShort(ReadOnlyMemory<byte> x, Memory<byte> y, int length, int pitch, int start, ByteTable? table)
     {
         byte[]? looked = null;
         if (table is not null)
@@ -83,7 +83,7 @@ public static class ConcatKernel
         }
     }
 
-    private static void Part(ReadOnlyMemory<byte> x, Memory<byte> y, byte[]? table)
+    private static void Part(ReadOnlyMemory<byte> x, Memory<byte> y, ByteTable? table)
     {
         if (table is null)
             x.CopyTo(y);
@@ -91,7 +91,7 @@ public static class ConcatKernel
             TableKernel.Run(x, y, table);
     }
 
-    private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, int length, int pitch, int start, byte[]? table, int split, byte[]? tail, bool vectors) : IKernelWork
+    private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, int length, int pitch, int start, ByteTable? table, int split, ByteTable? tail, bool vectors) : IKernelWork
     {
         public void Run(int from, int to)
         {
@@ -106,12 +106,12 @@ public static class ConcatKernel
             }
         }
 
-        private void Fill(ReadOnlySpan<byte> stretch, Span<byte> result, byte[]? entries)
+        private void Fill(ReadOnlySpan<byte> stretch, Span<byte> result, ByteTable? entries)
         {
             if (entries is null)
                 stretch.CopyTo(result);
             else
-                TableKernel.Run(stretch, result, entries, vectors);
+                TableKernel.Run(stretch, result, entries, entries.Lines, vectors);
         }
     }
 }

@@ -9,6 +9,9 @@ public static class TableKernel
 {
     private const int Least = 64 * 1024;
 
+    // Looking for a table's lines costs as much as looking up some hundred thousand bytes: not for small tensors.
+    private const int LeastForLines = 4 * 1024;
+
     /// <param name="x">Bytes.</param>
     /// <param name="y">Receives table[x], as many; may be x itself.</param>
     /// <param name="table">256 entries.</param>
@@ -18,6 +21,27 @@ public static class TableKernel
         if (x.Length != y.Length || table.Length != 256)
             throw new ArgumentException($"{x.Length} bytes into {y.Length} by a table of {table.Length}.");
         KernelThreads.Split(x.Length, Least, new Work(x, y, table, KernelSelector.UsesVectors), Lanes.Wide);
+    }
+
+    /// <summary>The same, by lines where the table has some and they are quicker.</summary>
+    /// <exception cref="ArgumentException">The lengths differ.</exception>
+    public static void Run(ReadOnlyMemory<byte> x, Memory<byte> y, ByteTable table)
+    {
+        if (x.Length != y.Length)
+            throw new ArgumentException($"{x.Length} bytes into {y.Length}.");
+        KernelThreads.Split(x.Length, Least, new Known(x, y, table, x.Length >= LeastForLines ? table.Lines : null, KernelSelector.UsesVectors), Lanes.Wide);
+    }
+
+    /// <summary>The same on the calling thread.</summary>
+    /// <param name="x">Bytes.</param>
+    /// <param name="y">Receives as many; may be x itself.</param>
+    /// <param name="table">The function.</param>
+    /// <param name="lines">Its lines; null for look-ups.</param>
+    /// <param name="vectors">Whether vectors are allowed.</param>
+    internal static void Run(ReadOnlySpan<byte> x, Span<byte> y, ByteTable table, ByteLines? lines, bool vectors)
+    {
+        int done = lines is null ? 0 : VectorByteLines.Run(x, y, lines);
+        Run(x[done..], y[done..], table.Entries, vectors && done == 0);
     }
 
     /// <summary>The same on the calling thread.</summary>
@@ -32,5 +56,10 @@ public static class TableKernel
     private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, byte[] table, bool vectors) : IKernelWork
     {
         public void Run(int from, int to) => TableKernel.Run(x.Span[from..to], y.Span[from..to], table, vectors);
+    }
+
+    private readonly struct Known(ReadOnlyMemory<byte> x, Memory<byte> y, ByteTable table, ByteLines? lines, bool vectors) : IKernelWork
+    {
+        public void Run(int from, int to) => TableKernel.Run(x.Span[from..to], y.Span[from..to], table, lines, vectors);
     }
 }

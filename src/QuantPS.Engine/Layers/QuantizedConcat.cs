@@ -74,7 +74,7 @@ public sealed class QuantizedConcat
         foreach (QuantizedTensor t in tensors)
         {
             int size = t.Dims[axis];
-            (byte[]? vector, byte[]? tail) = Tables(t.QParams, nhwc);
+            (ByteTable? vector, ByteTable? tail) = Tables(t.QParams, nhwc);
             Memory<byte> x, turned = default;
             if (!pixels)
                 x = t.Memory;
@@ -101,10 +101,10 @@ public sealed class QuantizedConcat
     /// <summary>All of a tensor's bytes go through the same table; otherwise some channels have one of their own.</summary>
     internal bool HasOneTable => !options.Compat || !channelsLast;
 
-    /// <summary>That table's 256 entries, for tensors joined along the channels; null where bytes are copied.</summary>
+    /// <summary>That table, for tensors joined along the channels; null where bytes are copied.</summary>
     /// <param name="input">The tensor's parameters.</param>
     /// <param name="rank">Its dimensions.</param>
-    internal byte[]? TableOf(QParams input, int rank) => Tables(input, channelsLast && rank == 4).Vector;
+    internal ByteTable? TableOf(QParams input, int rank) => Tables(input, channelsLast && rank == 4).Vector;
 
     /// <summary>Of the tensors that lie pixel by pixel, or of those that lie in planes.</summary>
     internal static long Bytes(ReadOnlySpan<QuantizedTensor> tensors, bool last)
@@ -131,7 +131,7 @@ public sealed class QuantizedConcat
         OperatorChecks.EightBit(qparams, "A tensor to join");
         OperatorChecks.SameDType(qparams, OutputQParams, "Joining");
         (int outer, int inner) = layout == KernelLayout.ChannelsLast ? (batch * area, 1) : (batch, area);
-        (byte[]? vector, byte[]? tail) = Tables(qparams, channelsLast);
+        (ByteTable? vector, ByteTable? tail) = Tables(qparams, channelsLast);
         ConcatKernel.Run(x, y, outer, channels * inner, allChannels * inner, first * inner, vector, VectorChannels(channels) * inner, tail);
     }
 
@@ -142,7 +142,7 @@ public sealed class QuantizedConcat
     }
 
     /// <summary>Null where bytes are copied.</summary>
-    private (byte[]? Vector, byte[]? Tail) Tables(QParams input, bool nhwc)
+    private (ByteTable? Vector, ByteTable? Tail) Tables(QParams input, bool nhwc)
     {
         Known[] seen = known;
         foreach (Known k in seen)
@@ -150,19 +150,19 @@ public sealed class QuantizedConcat
             if (k.ChannelsLast == nhwc && OperatorChecks.SameParameters(k.Input, input))
                 return (k.Vector, k.Tail);
         }
-        (byte[]? vector, byte[]? tail) = Made(input, nhwc);
+        (ByteTable? vector, ByteTable? tail) = Made(input, nhwc);
         // Another thread's may be lost; then they are made once more.
         known = [.. seen.TakeLast(MostKnown - 1), new Known(input, nhwc, vector, tail)];
         return (vector, tail);
     }
 
-    private (byte[]? Vector, byte[]? Tail) Made(QParams input, bool nhwc)
+    private (ByteTable? Vector, ByteTable? Tail) Made(QParams input, bool nhwc)
     {
         if ((nhwc || engine == EngineKind.OnnxRuntime) && !options.Relu && OperatorChecks.SameParameters(input, OutputQParams))
             return (null, null);
         if (engine == EngineKind.OnnxRuntime)
         {
-            byte[] table = ElementwiseTables.Generic(input, OutputQParams, engine, options, v => v, v => options.Relu ? MathF.Max(v, 0f) : v).Vector;
+            ByteTable table = new(ElementwiseTables.Generic(input, OutputQParams, engine, options, v => v, v => options.Relu ? MathF.Max(v, 0f) : v).Vector);
             return (table, table);
         }
         var quantizer = new AtenQuantizer(OutputQParams, options);
@@ -174,7 +174,7 @@ public sealed class QuantizedConcat
             vector[i] = nhwc ? quantizer.Vector(options.Relu ? MathF.Max(reals[i], 0f) : reals[i]) : tail[i];
         }
         // Parameters that are the same, or as good as.
-        return IsIdentity(vector) && IsIdentity(tail) ? (null, null) : (vector, tail);
+        return IsIdentity(vector) && IsIdentity(tail) ? (null, null) : (new ByteTable(vector), new ByteTable(tail));
     }
 
     private static bool IsIdentity(byte[] table)
@@ -186,5 +186,5 @@ public sealed class QuantizedConcat
     }
 
     /// <summary>The tables for an input's parameters.</summary>
-    private sealed record Known(QParams Input, bool ChannelsLast, byte[]? Vector, byte[]? Tail);
+    private sealed record Known(QParams Input, bool ChannelsLast, ByteTable? Vector, ByteTable? Tail);
 }

@@ -7,7 +7,7 @@ namespace QuantPS.Engine.Layers;
 /// <summary>Any function of one variable on 8-bit integers, by a table of 256 entries: quantize(f(dequantize(q))). Exact by construction.</summary>
 public sealed class QuantizedTable
 {
-    private readonly byte[] table = new byte[256];
+    private readonly ByteTable table;
 
     /// <param name="input">8-bit parameters of the input.</param>
     /// <param name="output">8-bit parameters of the output.</param>
@@ -19,13 +19,15 @@ public sealed class QuantizedTable
         float[] real = QuantizedAdd.DequantizeTable(input);
         (int low, int high) = output.DType.Range();
         float scale = output.Scales[0];
-        for (int i = 0; i < table.Length; i++)
+        var entries = new byte[256];
+        for (int i = 0; i < entries.Length; i++)
         {
             float v = function(real[i]);
-            table[i] = unchecked((byte)(onnxRule
+            entries[i] = unchecked((byte)(onnxRule
                 ? Quantizer.QuantizeOnnx(v, scale, output.ZeroPoints[0], low, high)
                 : Quantizer.QuantizeTorch(v, 1f / scale, output.ZeroPoints[0], low, high)));
         }
+        table = new ByteTable(entries);
     }
 
     public QParams OutputQParams { get; }

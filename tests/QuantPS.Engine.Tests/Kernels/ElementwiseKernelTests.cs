@@ -243,7 +243,7 @@ public class ElementwiseKernelTests
                     expected[o * pitch + start + at] = entries is null ? b : entries[b];
                 }
             }
-            ConcatKernel.Run(x, y, outer, length, pitch, start, table, split, tail);
+            ConcatKernel.Run(x, y, outer, length, pitch, start, table is null ? null : new ByteTable(table), split, tail is null ? null : new ByteTable(tail));
             Equal(expected, y, 1, at => $"case {i} at {at}");
         }
     }
