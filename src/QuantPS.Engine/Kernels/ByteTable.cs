@@ -26,7 +26,7 @@ public sealed class ByteTable
         get
         {
             // With VBMI two permutations look up 64 bytes.
-            if (!Avx2.IsSupported || !Fma.IsSupported || Avx512Vbmi.IsSupported || !KernelSelector.UsesVectors)
+            if (!Avx2.IsSupported || Avx512Vbmi.IsSupported || !KernelSelector.UsesVectors)
                 return null;
             lines ??= new Lazy<ByteLines?>(() => ByteLines.Find(entries));
             return lines.Value;

@@ -9,8 +9,8 @@ public static class TableKernel
 {
     private const int Least = 64 * 1024;
 
-    // Looking for a table's lines costs as much as looking up some hundred thousand bytes: not for small tensors.
-    private const int LeastForLines = 4 * 1024;
+    // Looking for lines takes as long as looking up a million bytes: not for small tensors.
+    private const int LeastForLines = 8 * 1024;
 
     /// <param name="x">Bytes.</param>
     /// <param name="y">Receives table[x], as many; may be x itself.</param>

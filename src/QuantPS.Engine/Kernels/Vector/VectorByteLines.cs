@@ -5,8 +5,8 @@ using System.Runtime.Intrinsics.X86;
 
 namespace QuantPS.Engine.Kernels.Vector;
 
-/// <summary><see cref="ByteLines"/> for 32 bytes at a time, with AVX2 and FMA: about a third of the time of 32 look-ups, half of it for two lines.</summary>
-internal static unsafe class VectorByteLines
+/// <summary><see cref="ByteLines"/> for 32 bytes at a time, with AVX2: half of the time of look-ups, four fifths for two lines.</summary>
+internal static class VectorByteLines
 {
     private const int Width = 32;
 
@@ -17,51 +17,45 @@ internal static unsafe class VectorByteLines
     public static int Run(ReadOnlySpan<byte> x, Span<byte> y, ByteLines lines)
     {
         ref byte from = ref MemoryMarshal.GetReference(x), to = ref MemoryMarshal.GetReference(y);
-        return (lines.Signed, lines.AreTwo) switch
-        {
-            (false, false) => Run<byte, One>(ref from, ref to, x.Length, lines),
-            (false, true) => Run<byte, Two>(ref from, ref to, x.Length, lines),
-            (true, false) => Run<sbyte, One>(ref from, ref to, x.Length, lines),
-            (true, true) => Run<sbyte, Two>(ref from, ref to, x.Length, lines),
-        };
+        return lines.Second is null ? Run<One>(ref from, ref to, x.Length, lines) : Run<Two>(ref from, ref to, x.Length, lines);
     }
 
     private readonly struct One;
 
     private readonly struct Two;
 
-    /// <summary>Four times eight lanes of float32, as bytes come; packing puts 4 lanes of each beside one another in either half, which a permutation brings into order.</summary>
+    /// <summary>Bytes become words by a zero above each, and pairs (u, a), whose products with (multiplier, b) PMADDWD adds. Packing undoes the order in which they were taken apart.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static int Run<TByte, TLines>(ref byte from, ref byte to, int length, ByteLines lines) where TByte : unmanaged where TLines : struct
+    private static int Run<TLines>(ref byte from, ref byte to, int length, ByteLines lines) where TLines : struct
     {
-        Vector256<float> slope = Vector256.Create(lines.Slope), offset = Vector256.Create(lines.Offset), slope2 = Vector256.Create(lines.Slope2), offset2 = Vector256.Create(lines.Offset2);
-        Vector256<byte> low = Vector256.Create(lines.Low), high = Vector256.Create(lines.High);
-        Vector256<int> order = Vector256.Create(0, 4, 1, 5, 2, 6, 3, 7);
+        ByteLines.Line first = lines.First, second = lines.Second ?? first;
+        Vector256<short> factors = Factors(first), factors2 = Factors(second), a = Vector256.Create(first.A), a2 = Vector256.Create(second.A);
+        Vector128<int> shift = Vector128.CreateScalar(first.Shift), shift2 = Vector128.CreateScalar(second.Shift);
+        Vector256<byte> flip = Vector256.Create(lines.Signed ? (byte)0x80 : (byte)0), low = Vector256.Create(lines.Low), high = Vector256.Create(lines.High);
+        bool signed = lines.Signed;
         int i = 0;
-        fixed (byte* start = &from)
+        for (; i <= length - Width; i += Width)
         {
-            for (; i <= length - Width; i += Width)
+            Vector256<byte> u = Vector256.LoadUnsafe(ref from, (nuint)i) ^ flip;
+            Vector256<short> lower = Avx2.UnpackLow(u, default).AsInt16(), upper = Avx2.UnpackHigh(u, default).AsInt16();
+            Vector256<short> l = Line(lower, a, factors, shift), h = Line(upper, a, factors, shift);
+            if (typeof(TLines) == typeof(Two))
             {
-                byte* p = start + i;
-                Vector256<short> ab = Avx2.PackSignedSaturate(Line<TByte, TLines>(p, slope, offset, slope2, offset2), Line<TByte, TLines>(p + 8, slope, offset, slope2, offset2));
-                Vector256<short> cd = Avx2.PackSignedSaturate(Line<TByte, TLines>(p + 16, slope, offset, slope2, offset2), Line<TByte, TLines>(p + 24, slope, offset, slope2, offset2));
-                Vector256<byte> packed = typeof(TByte) == typeof(sbyte) ? Avx2.PackSignedSaturate(ab, cd).AsByte() : Avx2.PackUnsignedSaturate(ab, cd);
-                packed = Avx2.PermuteVar8x32(packed.AsInt32(), order).AsByte();
-                packed = typeof(TByte) == typeof(sbyte) ? Avx2.Min(Avx2.Max(packed.AsSByte(), low.AsSByte()), high.AsSByte()).AsByte() : Avx2.Min(Avx2.Max(packed, low), high);
-                packed.StoreUnsafe(ref to, (nuint)i);
+                l = Avx2.Max(l, Line(lower, a2, factors2, shift2));
+                h = Avx2.Max(h, Line(upper, a2, factors2, shift2));
             }
+            Vector256<byte> y = signed ? Avx2.Min(Avx2.Max(Avx2.PackSignedSaturate(l, h), low.AsSByte()), high.AsSByte()).AsByte()
+                : Avx2.Min(Avx2.Max(Avx2.PackUnsignedSaturate(l, h), low), high);
+            y.StoreUnsafe(ref to, (nuint)i);
         }
         return i;
     }
 
-    /// <summary>Eight bytes to eight integers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Line<TByte, TLines>(byte* p, Vector256<float> slope, Vector256<float> offset, Vector256<float> slope2, Vector256<float> offset2)
-    {
-        Vector256<float> x = Avx.ConvertToVector256Single(typeof(TByte) == typeof(sbyte) ? Avx2.ConvertToVector256Int32((sbyte*)p) : Avx2.ConvertToVector256Int32(p));
-        Vector256<float> y = Fma.MultiplyAdd(x, slope, offset);
-        if (typeof(TLines) == typeof(Two))
-            y = Avx.Max(y, Fma.MultiplyAdd(x, slope2, offset2));
-        return Avx.ConvertToVector256Int32(y);
-    }
+    private static Vector256<short> Line(Vector256<short> u, Vector256<short> a, Vector256<short> factors, Vector128<int> shift) => Avx2.PackSignedSaturate(
+        Avx2.ShiftRightArithmetic(Avx2.MultiplyAddAdjacent(Avx2.UnpackLow(u, a), factors), shift),
+        Avx2.ShiftRightArithmetic(Avx2.MultiplyAddAdjacent(Avx2.UnpackHigh(u, a), factors), shift));
+
+    /// <summary>What a pair's two words are multiplied by.</summary>
+    private static Vector256<short> Factors(ByteLines.Line line) => Vector256.Create((ushort)line.Multiplier | line.B << 16).AsInt16();
 }
