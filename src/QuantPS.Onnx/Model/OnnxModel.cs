@@ -127,9 +127,21 @@ public sealed class OnnxModel
             throw new QuantException(ErrorIds.NotAnOnnxModel,
                 $"'{where}' names no operator set (opset_import), so its operators have no meaning. The file may be cut short; export it "
                 + "again.", where);
+        OneImportEach(proto);
         OnnxModel model = new(proto, name, path);
         _ = model.Graph;
         return model;
+    }
+
+    /// <summary>Tools that cut models into pieces write an import twice, and a model can name both "" and "ai.onnx", which are one operator set. ONNX
+    /// Runtime takes the last; what raises the version has to find one place to raise.</summary>
+    private static void OneImportEach(ModelProto proto)
+    {
+        OperatorSetIdProto[] last = [.. proto.OpsetImport.GroupBy(o => NormalizeDomain(o.Domain)).Select(same => same.Last())];
+        if (last.Length == proto.OpsetImport.Count)
+            return;
+        proto.OpsetImport.Clear();
+        proto.OpsetImport.AddRange(last);
     }
 
     /// <summary>Version of an operator set; 0 when the model does not import it.</summary>

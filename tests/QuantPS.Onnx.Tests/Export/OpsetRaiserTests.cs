@@ -1,8 +1,11 @@
+using QuantPS.Engine.Configuration;
 using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Calibration;
 using QuantPS.Onnx.Execution;
 using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
+using QuantPS.Onnx.Quantization;
 using QuantPS.Onnx.Tests.Passes;
 using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 
@@ -83,6 +86,27 @@ public class OpsetRaiserTests
         var e = Assert.Throws<QuantPS.Engine.Errors.QuantException>(() => OpsetRaiser.Raise(model, to, ValueTypes.Infer(TestModels.Conv(1, 1, 1))));
         Assert.Contains(words, e.Message);
         Assert.Equal(before, model.ToBytes());
+    }
+
+    /// <summary>Tools that cut models into pieces list an operator set twice, and "ai.onnx" is another name of "". The last one counts, as in ONNX Runtime, and the
+    /// written file, whose scales per channel need operator set 13, has one.</summary>
+    [Theory]
+    [InlineData("", 11)]
+    [InlineData("ai.onnx", 9)]
+    [InlineData("ai.onnx", 17)]
+    public void AnOperatorSetListedTwiceIsOne(string name, int first)
+    {
+        ModelProto proto = PassCase.Model("Conv x w -> a; Relu a -> y", Shape, 11, constants: [TestModels.Weight("w", 1, 5, 3, 2, 2)]).Proto.Clone();
+        proto.OpsetImport.Insert(0, new OperatorSetIdProto { Domain = name, Version = first });
+        OnnxModel model = OnnxModel.FromProto(proto, "twice");
+        Assert.Equal(11, model.Opset);
+        Tensor x = TestModels.Random(3, Shape);
+        using Calibrator calibrator = new(model, QConfigPresets.Get("x86"));
+        calibrator.Observe(x);
+        OnnxModel file = QdqExporter.Export(ModelQuantizer.Quantize(calibrator.Finish())).Model;
+        Assert.Single(file.Proto.OpsetImport);
+        using OnnxRuntimeSession session = new(file);
+        Assert.Equal([2, 5, 3, 5], session.Run(x)["y"].Shape);
     }
 
     [Fact]
