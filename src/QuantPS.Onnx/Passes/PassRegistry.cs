@@ -25,6 +25,7 @@ public static class PassRegistry
         new FuseGelu(),
         new FuseLayerNormalization(),
         new DivisionIsProduct(),
+        new SumIsAddition(),
         new FoldBatchNormalization(),
         new FoldScale(),
         new FoldBias(),

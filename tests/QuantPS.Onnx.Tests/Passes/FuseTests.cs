@@ -211,4 +211,16 @@ public class FuseTests
         OnnxModel prepared = PassCase.Check(PassCase.Model(nodes, [2, 3, 4]), new DivisionIsProduct(), [2, 3, 4], tolerance: 0);
         Assert.Equal([fits ? "Mul" : "Div"], PassCase.Operators(prepared));
     }
+
+    /// <summary>Operator sets from 7 on; with constants and with one value twice; the values between are new ones.</summary>
+    [Theory]
+    [InlineData("Abs x -> a; Sum a x -> y", 7, "Abs Add")]
+    [InlineData("Neg x -> a; Abs x -> b; Sum x b a -> y", 8, "Neg Abs Add Add")]
+    [InlineData("Abs x -> a; Exp a -> y_of_2; Sum a x c2 a -> y; Neg y_of_2 -> z", 17, "Abs Exp Neg Add Add Add")]
+    [InlineData("Abs x -> a; Sum a -> b; Neg b -> y", 13, "Abs Neg")]
+    public void SumsAreAdditions(string nodes, int opset, string expected)
+    {
+        OnnxModel prepared = PassCase.Check(PassCase.Model(nodes, Shape, opset, nodes.Contains("-> z") ? ["y", "z"] : ["y"], ir: opset < 9 ? 4 : 8), null, Shape, 0);
+        Assert.Equal(expected.Split(' ').Order(), PassCase.Operators(prepared).Order());
+    }
 }
