@@ -51,6 +51,7 @@ public static class OperatorRegistry
         new InstanceNormalization(),
         new LayerNormalization(),
         new EmbedLayerNormalization(),
+        new BatchNormalization(),
     }.ToLookup(o => (o.Domain, o.OpType));
 
     /// <summary>ONNX names of the operators with an int8 form.</summary>
