@@ -8,11 +8,12 @@ public static class PassRegistry
     /// <summary>A pass may make work for an earlier one. More rounds than any real model has chains of foldable nodes.</summary>
     private const int MostRounds = 10;
 
-    /// <summary>Types of numbers first, as the others take float32; then constants and shapes, as they tell the ranks of other values; then standard operators
+    /// <summary>Functions first, whose bodies the others have to see. Types of numbers, as the others take float32; then constants and shapes, as they tell the ranks of other values; then standard operators
     /// for others, and the operator set, so that the passes behind meet one form of each operator. Identity may stand between a convolution and its
     /// normalization. Activations before constant factors and summands, of which they are made.</summary>
     public static IReadOnlyList<GraphPass> Default { get; } =
     [
+        new InlineFunctions(),
         new WidenFloat16(),
         new FoldConstants(),
         new FoldShapes(),
