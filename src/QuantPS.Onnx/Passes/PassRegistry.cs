@@ -25,6 +25,7 @@ public static class PassRegistry
         new FuseHardSwish(),
         new FuseGelu(),
         new FuseLayerNormalization(),
+        new MeanIsPool(),
         new DivisionIsProduct(),
         new SumIsAddition(),
         new FoldBatchNormalization(),

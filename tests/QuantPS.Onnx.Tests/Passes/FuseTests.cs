@@ -1,6 +1,13 @@
+using QuantPS.Engine.Configuration;
+using QuantPS.Engine.Tensors;
+using QuantPS.Onnx.Calibration;
+using QuantPS.Onnx.Execution;
+using QuantPS.Onnx.Export;
 using QuantPS.Onnx.Model;
 using QuantPS.Onnx.Model.Proto;
 using QuantPS.Onnx.Passes;
+using QuantPS.Onnx.Quantization;
+using QuantPS.Onnx.Runtime;
 
 namespace QuantPS.Onnx.Tests.Passes;
 
@@ -222,5 +229,40 @@ public class FuseTests
     {
         OnnxModel prepared = PassCase.Check(PassCase.Model(nodes, Shape, opset, nodes.Contains("-> z") ? ["y", "z"] : ["y"], ir: opset < 9 ? 4 : 8), null, Shape, 0);
         Assert.Equal(expected.Split(' ').Order(), PassCase.Operators(prepared).Order());
+    }
+
+    [Theory]
+    [InlineData("ReduceMean x -> y {axes=[2,3]}", 13, "GlobalAveragePool")]
+    [InlineData("ReduceMean x -> y {axes=[-1,-2] keepdims=0}", 11, "GlobalAveragePool Flatten")]
+    [InlineData("ReduceMean x spatial -> y {keepdims=0}", 18, "GlobalAveragePool Flatten")]
+    [InlineData("Unsqueeze x last -> v; ReduceMean v -> y {axes=[4,2,3]}", 13, "Unsqueeze GlobalAveragePool")]
+    [InlineData("ReduceMean x -> y {axes=[3]}", 13, "ReduceMean")]
+    [InlineData("ReduceMean x -> y {axes=[1,2]}", 13, "ReduceMean")]
+    [InlineData("ReduceMean x -> y", 13, "ReduceMean")]
+    public void SpatialMeansArePools(string nodes, int opset, string expected)
+    {
+        TensorProto[] constants = nodes.Contains("spatial") ? [TensorProtos.Create("spatial", [-1L, 2L], [2])] : nodes.Contains("last") ? [TensorProtos.Create("last", [4L], [1])] : [];
+        OnnxModel prepared = PassCase.Check(PassCase.Model(nodes, [2, 3, 5, 7], opset, constants: constants), null, [2, 3, 5, 7]);
+        Assert.Equal(expected.Split(' '), PassCase.Operators(prepared));
+    }
+
+    /// <summary>Nothing of it is left to ONNX Runtime, and ties of the mean are its ties.</summary>
+    [Theory]
+    [InlineData("x86")]
+    [InlineData("onnxruntime")]
+    public void SqueezeAndExcitationIsIntegers(string preset)
+    {
+        OnnxModel model = PassCase.Model("Conv x w -> a; Relu a -> b; ReduceMean b -> c {axes=[2,3]}; Conv c v -> d; Sigmoid d -> e; Mul b e -> f; ReduceMean f -> g {axes=[2,3] keepdims=0}; MatMul g u -> y",
+            [2, 3, 13, 13], constants: [TestModels.Weight("w", 1, 32, 3, 2, 2), TestModels.Weight("v", 2, 32, 32, 1, 1), TestModels.Weight("u", 3, 32, 8)]);
+        Tensor x = TestModels.Random(4, 8, 3, 13, 13);
+        using Calibrator calibrator = new(model, QConfigPresets.Get(preset));
+        calibrator.Observe(x);
+        QuantizedGraph graph = ModelQuantizer.Quantize(calibrator.Finish());
+        Assert.Empty(graph.FloatNodes);
+        OnnxModel file = QdqExporter.Export(graph).Model;
+        using OnnxRuntimeSession session = new(file);
+        using ModelPlan plan = new(file);
+        Assert.Equal(0, plan.FloatIslandCount);
+        Assert.Equal(session.Run(x)["y"].ToArray(), ((Tensor)plan.Run(x)["y"]).ToArray());
     }
 }
