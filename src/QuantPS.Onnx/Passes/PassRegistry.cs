@@ -28,6 +28,7 @@ public static class PassRegistry
         new MeanIsPool(),
         new DivisionIsProduct(),
         new SumIsAddition(),
+        new FoldGemmFactors(),
         new FoldBatchNormalization(),
         new FoldScale(),
         new FoldBias(),

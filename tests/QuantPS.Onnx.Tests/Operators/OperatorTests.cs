@@ -95,15 +95,24 @@ public class OperatorTests
         AssertCloseToFloat(TestModels.Graph(["N", 2, 5, 6, 7], [Nodes.Create("Conv", "c", ["x", "k"], ["y"], Nodes.Attribute("pads", [1, 0, 2, 0, 1, 0]))], [TestModels.Weight("k", 1, 4, 2, 3, 2, 3)], ["y"]), TestModels.Random(5, 2, 2, 5, 6, 7));
     }
 
+    /// <summary>The factors go into the constants; a summand that is computed is in the way of its factor.</summary>
     [Theory]
-    [InlineData("alpha", 2f, "alpha or beta")]
-    [InlineData("beta", 0.5f, "alpha or beta")]
-    public void ScaledGemmStaysFloat(string attribute, float value, string reason)
+    [InlineData("alpha", 2f, "b", null)]
+    [InlineData("beta", 0.5f, "b", null)]
+    [InlineData("beta", 0.5f, "h2", "alpha or beta")]
+    public void ScaledGemm(string attribute, float value, string summand, string? reason)
     {
         OnnxModel model = TestModels.Graph(["N", 6],
-            [Nodes.Create("MatMul", "m", ["x", "v"], ["h"]), Nodes.Create("Gemm", "g", ["h", "u", "b"], ["y"], Nodes.Attribute(attribute, value))],
-            [TestModels.Weight("v", 1, 6, 5), TestModels.Weight("u", 2, 5, 4), TestModels.Weight("b", 3, 4)], ["y"]);
-        Assert.Contains(reason, Assert.Single(AssertCloseToFloat(model, TestModels.Random(5, 9, 6)).FloatNodes).Reason);
+            [
+                Nodes.Create("MatMul", "m", ["x", "v"], ["h"]), Nodes.Create("MatMul", "m2", ["x", "v2"], ["h2"]),
+                Nodes.Create("Gemm", "g", ["h", "u", summand], ["y"], Nodes.Attribute(attribute, value)),
+            ],
+            [TestModels.Weight("v", 1, 6, 5), TestModels.Weight("v2", 4, 6, 4), TestModels.Weight("u", 2, 5, 4), TestModels.Weight("b", 3, 4)], ["y", "h2"]);
+        IReadOnlyList<QuantizedNode> left = [.. AssertCloseToFloat(model, TestModels.Random(5, 9, 6)).FloatNodes];
+        if (reason is null)
+            Assert.Empty(left);
+        else
+            Assert.Contains(reason, Assert.Single(left).Reason);
     }
 
     /// <summary>MatMul over leading dimensions, and a Gemm whose bias is a single value.</summary>

@@ -71,7 +71,7 @@ public class FoldTests
     [InlineData("MatMul x m -> a; BatchNormalization a g6 b6 m6 s6 -> y", "Gemm")]
     [InlineData("Mul x v4 -> a; Add a v4 -> b; Gemm b mt -> y {transB=1}", "Gemm")]
     [InlineData("Relu x -> r; BatchNormalization r g4 b4 m4 s4 -> a; MatMul a m -> y", "Relu Gemm")]
-    [InlineData("Gemm x m v6 -> a {alpha=0.5}; Mul a v6 -> y", "Gemm Mul")]
+    [InlineData("Gemm x m v6 -> a {alpha=0.5}; Mul a v6 -> y", "Gemm")]
     [InlineData("Gemm x m table -> a; Mul a v6 -> y", "Gemm Mul")]
     [InlineData("MatMul x m -> a; Add a table -> y", "MatMul Add")]
     public void IntoMatrixProducts(string nodes, string left) => Assert.Equal(left,
@@ -195,4 +195,20 @@ public class FoldTests
         TensorProtos.Create("i1v", [1L], [1]), TensorProtos.Create("i2v", [2L], [1]), TensorProtos.Create("i4", [4L], [1]), TensorProtos.Create("i4s", [4L], []),
         TensorProtos.Create("i72", [72L], [1]), TensorProtos.Create("i144", [144L], [1]), TensorProtos.Create("zero", [0L], []),
     ];
+
+    /// <summary>Into constants of their own, as another node takes the matrix as it is; not where what is to be scaled is computed.</summary>
+    [Theory]
+    [InlineData("Gemm x m b -> a {alpha=0.3 beta=2.0}; Gemm a m b -> y {transB=1}", true)]
+    [InlineData("Gemm x m -> a {alpha=0.5 beta=7.0}; Gemm a m -> y", true)]
+    [InlineData("Gemm x m b -> y {beta=0.0}", true)]
+    [InlineData("Neg x -> n; Gemm x n -> y {alpha=0.5 transA=1}", false)]
+    [InlineData("Neg x -> n; Gemm x m n -> y {beta=0.5}", false)]
+    public void FactorsOfGemm(string nodes, bool folded)
+    {
+        TensorProto[] constants = [TestModels.Weight("m", 1, 5, 5), TestModels.Weight("b", 2, 1, 5)];
+        OnnxModel prepared = PassCase.Check(PassCase.Model(nodes, [5, 5], constants: [.. constants.Where(c => nodes.Contains($" {c.Name} "))]), null, [5, 5]);
+        NodeProto first = prepared.Graph.Nodes.First(n => n.OpType == "Gemm");
+        Assert.Equal(folded, first.Attribute.All(a => a.Name is not ("alpha" or "beta")));
+        Assert.Equal(prepared.Graph.Nodes.SelectMany(n => n.Input).Distinct().Count(i => prepared.Graph.Constant(i) is not null), prepared.Proto.Graph.Initializer.Count);
+    }
 }
