@@ -126,7 +126,7 @@ internal static class NetworkBenchmark
         using Int8Plan own = new(graph, settings);
         using OrtNetwork ort = new(file, [.. plan.Inputs.Types.Select(t => (t, x[t.Name]))], threads, exact);
         ort.Run();
-        float[] theirs = ort.Output(), ours = ((Tensor)plan.Run(x).Values.First()).ToArray();
+        float[] theirs = Reals(ort.Output()), ours = Reals(plan.Run(x).Values.First());
         double step = graph.QParamsOf(graph.Float.Graph.Outputs[0].Name)?.Scales[0] ?? 1.0;
         double[] gaps = [.. ours.Zip(theirs, (a, b) => Math.Abs(a - b) / step)];
         long start = Stopwatch.GetTimestamp();
@@ -182,4 +182,7 @@ internal static class NetworkBenchmark
     }
 
     private static double Quick(IEnumerable<double> us) => us.Order().ElementAt(us.Count() / 5);
+
+    /// <summary>An output as numbers, whether it is of floats or of integers.</summary>
+    private static float[] Reals(object output) => (output as Tensor ?? ((QuantizedTensor)output).Dequantize()).ToArray();
 }

@@ -8,6 +8,9 @@ namespace QuantPS.Onnx.Operators;
 /// QuantizeLinear. A line each.</summary>
 public static class FunctionTables
 {
+    // Defaults of onnx docs/Operators.md, Selu.
+    private const float SeluAlpha = 1.67326319217681884765625f, SeluGamma = 1.05070102214813232421875f;
+
     private const float RootOfTwoByPi = 0.7978845608f, Cubic = 0.044715f;
 
     private static readonly Dictionary<(string Domain, string OpType), Func<NodeContext, Func<float, float>?>> Functions = new()
@@ -20,7 +23,18 @@ public static class FunctionTables
         [("", "Reciprocal")] = _ => x => 1f / x,
         [("", "Erf")] = _ => x => (float)Erf(x),
         [("", "Elu")] = c => c.Node.GetFloat("alpha", 1f) is var alpha ? x => x < 0 ? alpha * (MathF.Exp(x) - 1f) : x : null,
-        [("", "Softplus")] = _ => x => x > 0 ? x + MathF.Log(1f + MathF.Exp(-x)) : MathF.Log(1f + MathF.Exp(x)),
+        [("", "Selu")] = c => (c.Node.GetFloat("alpha", SeluAlpha), c.Node.GetFloat("gamma", SeluGamma)) is var (alpha, gamma) ? x => gamma * (x > 0 ? x : alpha * (MathF.Exp(x) - 1f)) : null,
+        [("", "Celu")] = c => c.Node.GetFloat("alpha", 1f) is var alpha ? x => MathF.Max(0f, x) + MathF.Min(0f, alpha * (MathF.Exp(x / alpha) - 1f)) : null,
+        [("", "ThresholdedRelu")] = c => c.Node.GetFloat("alpha", 1f) is var alpha ? x => x > alpha ? x : 0f : null,
+        [("", "Softplus")] = _ => Softplus,
+        [("", "Softsign")] = _ => x => x / (1f + MathF.Abs(x)),
+        [("", "Mish")] = _ => x => x * MathF.Tanh(Softplus(x)),
+        [("", "Sign")] = _ => x => x > 0 ? 1f : x < 0 ? -1f : 0f,
+        [("", "Floor")] = _ => MathF.Floor,
+        [("", "Ceil")] = _ => MathF.Ceiling,
+        [("", "Round")] = _ => x => MathF.Round(x, MidpointRounding.ToEven),
+        [("", "Sin")] = _ => MathF.Sin,
+        [("", "Cos")] = _ => MathF.Cos,
         [("", "Gelu")] = c => c.Node.GetString("approximate", "none") == "tanh" ? TanhGelu : Gelu,
         [(Export.IntegerWriter.Microsoft, "Gelu")] = _ => Gelu,
         [(Export.IntegerWriter.Microsoft, "FastGelu")] = c => GraphIndex.Input(c.Node, 1).Length == 0 ? TanhGelu : null,
@@ -57,6 +71,8 @@ public static class FunctionTables
             fraction = z + n / 2.0 / fraction;
         return Math.Sign(x) * (1 - Math.Exp(-z * z) / (fraction * Math.Sqrt(Math.PI)));
     }
+
+    private static float Softplus(float x) => x > 0 ? x + MathF.Log(1f + MathF.Exp(-x)) : MathF.Log(1f + MathF.Exp(x));
 
     private static float Gelu(float x) => (float)(0.5 * x * (1 + Erf(x * Math.Sqrt(0.5))));
 

@@ -10,6 +10,7 @@ namespace QuantPS.Benchmarks.Peers;
 internal sealed class OrtNetwork : IDisposable
 {
     private readonly RunOptions options = new();
+    private readonly OnnxModel model;
     private readonly InferenceSession session;
     private readonly OrtIoBinding binding;
     private readonly List<OrtValue> inputs = [];
@@ -20,6 +21,7 @@ internal sealed class OrtNetwork : IDisposable
     /// <param name="exact">Products of 8-bit integers are to be exact; else CPUs without VNNI saturate pairs of them.</param>
     public OrtNetwork(OnnxModel model, IReadOnlyList<(ValueType Type, Tensor Value)> given, int threads, bool exact = false)
     {
+        this.model = model;
         using SessionOptions settings = new() { IntraOpNumThreads = threads, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
         if (exact)
             settings.AddSessionConfigEntry("session.x64quantprecision", "1");
@@ -39,11 +41,11 @@ internal sealed class OrtNetwork : IDisposable
 
     public void Run() => session.RunWithBinding(options, binding);
 
-    /// <summary>The first output of the last run.</summary>
-    public float[] Output()
+    /// <summary>The first output of the last run, as this module gives outputs to its callers.</summary>
+    public object Output()
     {
         using IDisposableReadOnlyCollection<OrtValue> values = binding.GetOutputValues();
-        return values[0].GetTensorDataAsSpan<float>().ToArray();
+        return OutputValues.ToObject(GraphValue.View(values[0], session.OutputNames[0]), model, session.OutputNames[0], null);
     }
 
     public void Dispose()
