@@ -57,8 +57,11 @@ internal sealed class QdqUnits(UnitValues values)
             Output = (quantize.Output[0], output),
         };
 
-        QuantOperator? FormOf(NodeProto n) =>
-            OperatorRegistry.Find(n).FirstOrDefault(o => o.WhyFloat(new NodeContext(values.Graph, n, values.Types)) is null);
+        QuantOperator? FormOf(NodeProto n)
+        {
+            NodeContext context = new(values.Graph, n, values.Types);
+            return OperatorRegistry.Find(n).FirstOrDefault(o => o.WhyFloat(context) is null) ?? FunctionTables.Find(context);
+        }
     }
 
     /// <summary>The end of a residual branch, with nothing rounded between the sum and the normalization.</summary>

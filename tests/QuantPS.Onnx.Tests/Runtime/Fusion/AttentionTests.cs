@@ -179,6 +179,21 @@ public sealed class AttentionTests(ITestOutputHelper output)
         Assert.InRange(different, 0, 1);
     }
 
+    /// <summary>Functions one behind the other are one table, also those that models are not quantized for: a binary network's sign of a sign, a decomposed Softplus.</summary>
+    [Theory]
+    [InlineData("Sign Add Sign")]
+    [InlineData("Exp Add Log")]
+    [InlineData("Abs Sqrt Neg")]
+    public void FunctionsInARowAreOneTable(string opTypes)
+    {
+        string[] row = opTypes.Split(' ');
+        NodeProto[] nodes = [.. row.Select((op, i) => Nodes.Create(op, $"n{i}", op == "Add" ? [$"f{i}", "by"] : [$"f{i}"], [$"f{i + 1}"]))];
+        using Case c = new([Pair("DequantizeLinear", "in0", "x", "f0"), .. nodes, Pair("QuantizeLinear", $"f{row.Length}", "y", "out")], [(DataType.Uint8, 2)], DataType.Uint8,
+            [.. Parameters(new Random(3), "x", DataType.Uint8, 0.02f), .. Parameters(new Random(4), "y", DataType.Uint8, 0.02f), TensorProtos.Create("by", [row[0] == "Sign" ? 0.1f : 1f], [])], opset: 13);
+        (int different, _) = c.Compare(1, OneNode.Integers(DataType.Uint8, [2, 128], [.. Enumerable.Range(0, 256)]));
+        Assert.InRange(different, 0, 1);
+    }
+
     /// <summary>Pieces and slices are copies, with dimensions that change from run to run.</summary>
     [Fact]
     public void PiecesAreCopies()
