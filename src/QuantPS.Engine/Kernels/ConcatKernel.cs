@@ -93,6 +93,8 @@ public static class ConcatKernel
 
     private readonly struct Work(ReadOnlyMemory<byte> x, Memory<byte> y, int length, int pitch, int start, ByteTable? table, int split, ByteTable? tail, bool vectors) : IKernelWork
     {
+        private readonly ByteLines? lines = TableKernel.LinesFor(table, x.Length), tailLines = TableKernel.LinesFor(tail, x.Length);
+
         public void Run(int from, int to)
         {
             ReadOnlySpan<byte> source = x.Span;
@@ -101,17 +103,17 @@ public static class ConcatKernel
             {
                 ReadOnlySpan<byte> stretch = source.Slice(o * length, length);
                 Span<byte> result = target.Slice(o * pitch + start, length);
-                Fill(stretch[..split], result[..split], table);
-                Fill(stretch[split..], result[split..], tail);
+                Fill(stretch[..split], result[..split], table, lines);
+                Fill(stretch[split..], result[split..], tail, tailLines);
             }
         }
 
-        private void Fill(ReadOnlySpan<byte> stretch, Span<byte> result, ByteTable? entries)
+        private void Fill(ReadOnlySpan<byte> stretch, Span<byte> result, ByteTable? entries, ByteLines? known)
         {
             if (entries is null)
                 stretch.CopyTo(result);
             else
-                TableKernel.Run(stretch, result, entries, entries.Lines, vectors);
+                TableKernel.Run(stretch, result, entries, known, vectors);
         }
     }
 }

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 using QuantPS.Engine.Kernels.Reference;
 using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Kernels.Vector;
@@ -7,7 +9,7 @@ namespace QuantPS.Engine.Kernels;
 /// <summary>Softmax of rows of 8-bit integers, on all threads.</summary>
 internal static class SoftmaxKernel
 {
-    private const int Least = 16 * 1024;
+    private const int Least = 16 * 1024, LeastForVectors = 24;
 
     /// <param name="x">Rows of 8-bit integers.</param>
     /// <param name="y">Receives as many; may be x itself.</param>
@@ -26,12 +28,33 @@ internal static class SoftmaxKernel
         {
             ReadOnlySpan<byte> source = x.Span;
             Span<byte> target = y.Span;
+            if (vectors && length == 2)
+            {
+                Pairs(source[(2 * from)..(2 * to)], target[(2 * from)..(2 * to)], rule);
+                return;
+            }
+            // What vectors make first for each row is more than all of a short one.
+            bool whole = vectors && (length >= LeastForVectors || Avx512Vbmi.IsSupported);
             for (int row = from; row < to; row++)
             {
-                if (vectors)
+                if (whole)
                     VectorSoftmax.Run(source.Slice(row * length, length), target.Slice(row * length, length), rule);
                 else
                     ReferenceSoftmax.Run(source.Slice(row * length, length), target.Slice(row * length, length), rule);
+            }
+        }
+
+        /// <summary>Rows of two, as of detectors that tell something from nothing: both results depend on the difference alone.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Pairs(ReadOnlySpan<byte> source, Span<byte> target, SoftmaxRule rule)
+        {
+            ReadOnlySpan<byte> first = rule.FirstOfTwo;
+            byte flip = rule.Flip;
+            for (int i = 0; i + 1 < source.Length && i + 1 < target.Length; i += 2)
+            {
+                int difference = (source[i] ^ flip) - (source[i + 1] ^ flip);
+                target[i] = first[255 + difference];
+                target[i + 1] = first[255 - difference];
             }
         }
     }

@@ -12,6 +12,8 @@ internal sealed class SoftmaxRule
 
     private const double One = 1u << 31;
 
+    private byte[]? firstOfTwo;
+
     // What is less than this of a step rounds to none, however the multiplication rounds.
     private const double Least = 0.499;
 
@@ -59,6 +61,23 @@ internal sealed class SoftmaxRule
 
     public bool OutputSigned { get; }
 
+    /// <summary>The first result of a row of two by their difference, first less second, from -255 on.</summary>
+    public ReadOnlySpan<byte> FirstOfTwo => firstOfTwo ??= MakeFirstOfTwo();
+
     /// <summary>What an entry of <see cref="Reals"/> is multiplied with.</summary>
     public float Factor(ulong sum) => (float)(Steps * One / sum);
+
+    private byte[] MakeFirstOfTwo()
+    {
+        var first = new byte[511];
+        Span<byte> row = stackalloc byte[2];
+        for (int difference = -255; difference <= 255; difference++)
+        {
+            row[0] = (byte)(Math.Max(difference, 0) ^ Flip);
+            row[1] = (byte)(Math.Max(-difference, 0) ^ Flip);
+            Reference.ReferenceSoftmax.Run(row, row, this);
+            first[255 + difference] = row[0];
+        }
+        return first;
+    }
 }

@@ -29,8 +29,11 @@ public static class TableKernel
     {
         if (x.Length != y.Length)
             throw new ArgumentException($"{x.Length} bytes into {y.Length}.");
-        KernelThreads.Split(x.Length, Least, new Known(x, y, table, x.Length >= LeastForLines ? table.Lines : null, KernelSelector.UsesVectors), Lanes.Wide);
+        KernelThreads.Split(x.Length, Least, new Known(x, y, table, LinesFor(table, x.Length), KernelSelector.UsesVectors), Lanes.Wide);
     }
+
+    /// <summary>A table's lines, where so many bytes are worth looking for them.</summary>
+    internal static ByteLines? LinesFor(ByteTable? table, int length) => length >= LeastForLines ? table?.Lines : null;
 
     /// <summary>The same on the calling thread.</summary>
     /// <param name="x">Bytes.</param>

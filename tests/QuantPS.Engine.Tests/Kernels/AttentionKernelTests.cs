@@ -96,6 +96,33 @@ public sealed class AttentionKernelTests : IDisposable
         }
     }
 
+    /// <summary>Many short rows, which have ways of their own: two by their difference, all 65536 pairs.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(23)]
+    [InlineData(24)]
+    [InlineData(100)]
+    public void Rows_of_softmax_equal_the_reference(int length)
+    {
+        Random random = new(length);
+        for (int i = 0; i < 20; i++)
+        {
+            SoftmaxRule rule = RandomSoftmax(random);
+            using GuardedMemory x = Bytes(random, (length == 2 ? 256 * 256 : 40) * length, GuardSide.Behind), y = new(x.Memory.Length, GuardSide.Behind);
+            for (int pair = 0; pair < 256 * 256 && length == 2; pair++)
+                (x.Memory.Span[2 * pair], x.Memory.Span[(2 * pair) + 1]) = ((byte)pair, (byte)(pair >> 8));
+            byte[] expected = new byte[x.Memory.Length];
+            for (int at = 0; at < expected.Length; at += length)
+                ReferenceSoftmax.Run(x.Memory.Span.Slice(at, length), expected.AsSpan(at, length), rule);
+            SoftmaxKernel.Run(x.Memory, y.Memory, length, rule);
+            Assert.True(expected.AsSpan().SequenceEqual(y.Memory.Span), $"rule {i}");
+            SoftmaxKernel.Run(x.Memory, x.Memory, length, rule);
+            Assert.True(expected.AsSpan().SequenceEqual(x.Memory.Span), $"rule {i} in place");
+        }
+    }
+
     /// <summary>Against the formula in double, on probabilities that are near no tie.</summary>
     [Fact]
     public void The_softmax_is_one()
