@@ -14,9 +14,6 @@ namespace QuantPS.Onnx.Passes;
 /// set than the model has or can be lifted to.</remarks>
 public sealed class InlineFunctions : GraphPass
 {
-    /// <summary>Functions call functions; one that calls itself is no model.</summary>
-    private const int Deepest = 32;
-
     public override string Name => "InlineFunctions";
 
     public override bool TellsTypes => true;
@@ -28,7 +25,8 @@ public sealed class InlineFunctions : GraphPass
             return 0;
         HashSet<string> taken = NamesOf(model);
         int calls = 0;
-        for (int depth = 0, before = -1; depth < Deepest && calls != before; depth++)
+        // Functions call functions.
+        for (int before = -1; calls != before;)
         {
             before = calls;
             foreach (GraphProto graph in TensorWalk.GraphsOf(model.Graph).ToArray())
@@ -55,9 +53,26 @@ public sealed class InlineFunctions : GraphPass
     private static FunctionProto? FunctionOf(ModelProto model, NodeProto call) => model.Functions.FirstOrDefault(f => f.Name == call.OpType
         && f.Overload == call.Overload && OnnxModel.NormalizeDomain(f.Domain) == OnnxModel.NormalizeDomain(call.Domain));
 
-    /// <summary>Whether a body, or one that it calls, has a node that could run in int8.</summary>
-    private static bool HasLayers(ModelProto model, FunctionProto function, int depth = 0) => depth < Deepest && function.Node.Any(n =>
-        FunctionOf(model, n) is FunctionProto inner ? HasLayers(model, inner, depth + 1) : OperatorRegistry.Find(n).Any());
+    /// <summary>Whether a body, or one that it calls, has a node that could run in int8; false for one that leads to itself, which ends nowhere.</summary>
+    private static bool HasLayers(ModelProto model, FunctionProto function)
+    {
+        HashSet<FunctionProto> open = new(ReferenceEqualityComparer.Instance), done = new(ReferenceEqualityComparer.Instance);
+        bool found = false;
+        return Ends(function) && found;
+
+        bool Ends(FunctionProto f)
+        {
+            if (done.Contains(f))
+                return true;
+            if (!open.Add(f))
+                return false;
+            found |= f.Node.Any(n => FunctionOf(model, n) is null && OperatorRegistry.Find(n).Any());
+            bool ends = f.Node.Select(n => FunctionOf(model, n)).OfType<FunctionProto>().All(Ends);
+            open.Remove(f);
+            done.Add(f);
+            return ends;
+        }
+    }
 
     /// <summary>Makes sure that the model means the same by the body's operators as the function does.</summary>
     private static bool Import(PassContext context, FunctionProto function)

@@ -43,6 +43,17 @@ public class InlineFunctionsTests
         Assert.Equal([2, 8, 6, 5], session.Run(x)["y"].Shape);
     }
 
+    /// <summary>Functions that lead to themselves are no model; they are left as they are, for ONNX Runtime to refuse.</summary>
+    [Fact]
+    public void WhatNeverEndsStaysACall()
+    {
+        FunctionProto a = Function("A", ["v", "w"], ["x"], [Own("B", "b", ["v", "w"], ["c"]), Own("B", "d", ["c", "w"], ["x"])]);
+        FunctionProto b = Function("B", ["v", "w"], ["x"], [Nodes.Create("Conv", "", ["v", "w"], ["c"]), Own("A", "a", ["c", "w"], ["x"])]);
+        OnnxModel model = Model([a, b], [Own("A", "one", ["x", "w1"], ["y"])]);
+        Assert.Equal(0, new InlineFunctions().Apply(new PassContext(model)));
+        Assert.Equal(2, model.Proto.Functions.Count);
+    }
+
     /// <summary>Optional inputs and outputs that a call leaves out, a body with a body inside.</summary>
     [Fact]
     public void NamesAreTheCallers()
