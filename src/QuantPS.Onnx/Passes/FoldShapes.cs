@@ -5,7 +5,7 @@ using DataType = QuantPS.Onnx.Model.Proto.TensorProto.Types.DataType;
 namespace QuantPS.Onnx.Passes;
 
 /// <summary>Replaces computed shapes by constants, also where sizes may vary: what a Reshape is told to keep of its own input becomes 0, a single
-/// other size that may vary becomes -1. Sizes that are known become numbers.</summary>
+/// other size that may vary becomes -1. Sizes that are known become numbers. Where a Resize keeps sizes that may vary, as exporters write one of images in batches of any size, it gets scales.</summary>
 /// <remarks>Follows integers through the operators that exporters compute shapes with, as
 /// onnxruntime/python/tools/symbolic_shape_infer.py does; the model goes on to accept any size.</remarks>
 public sealed class FoldShapes : NodePass
@@ -23,6 +23,8 @@ public sealed class FoldShapes : NodePass
     {
         if (node.Is("Reshape"))
             return RewriteTarget(context, node);
+        if (node.Is("Resize"))
+            return RewriteSizes(context, node);
         // A part of a shape that is known, as a constant.
         if (!(node.Is("Shape") || node.Is("Gather") || node.Is("Slice")) || context.Graph.Constant(node.Output[0]) is not null
             || context.Graph.IsOutput(node.Output[0]) || Evaluate(context, node.Output[0]) is not Size[] sizes || sizes.Any(s => s.Number is null))
@@ -52,6 +54,30 @@ public sealed class FoldShapes : NodePass
         if (numbers.Count(n => n == -1) > 1)
             return false;
         node.Input[1] = context.Add(TensorProtos.Create(node.Output[0] + "_shape", numbers, [numbers.Length]));
+        Forget(context, [target]);
+        return true;
+    }
+
+    private static bool RewriteSizes(PassContext context, NodeProto node)
+    {
+        string target = GraphIndex.Input(node, 3);
+        // With some modes the scale is not all that the sizes say.
+        if (target.Length == 0 || context.Graph.Constant(target) is not null || context.Graph.ConstantInput(node, 2) is { } given && given.Count() > 0
+            || node.GetInts("axes") is not null || node.GetString("keep_aspect_ratio_policy", "stretch") != "stretch" || node.GetString("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize"
+            || Evaluate(context, target) is not Size[] sizes || SizesOf(context, node.Input[0]) is not Size[] own || own.Length != sizes.Length)
+            return false;
+        var scales = new float[sizes.Length];
+        for (int d = 0; d < scales.Length; d++)
+        {
+            if (sizes[d].Symbol is { } symbol && symbol == own[d].Symbol)
+                scales[d] = 1;
+            else if (sizes[d].Number is > 0 and long wanted && own[d].Number is > 0 and long size && (long)(size * ((float)wanted / size)) == wanted)
+                scales[d] = (float)wanted / size;
+            else
+                return false;
+        }
+        node.Input[2] = context.Add(TensorProtos.Create(node.Output[0] + "_scales", scales, [scales.Length]));
+        node.Input.RemoveAt(3);
         Forget(context, [target]);
         return true;
     }

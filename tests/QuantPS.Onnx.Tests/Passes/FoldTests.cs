@@ -211,4 +211,30 @@ public class FoldTests
         Assert.Equal(folded, first.Attribute.All(a => a.Name is not ("alpha" or "beta")));
         Assert.Equal(prepared.Graph.Nodes.SelectMany(n => n.Input).Distinct().Count(i => prepared.Graph.Constant(i) is not null), prepared.Proto.Graph.Initializer.Count);
     }
+
+    /// <summary>PyTorch's interpolate(size=...) with a batch of any size: the first sizes come from the input's shape. Not where 7 times 31 / 7 is less than 31, in float32, nor where the sizes are a region's.</summary>
+    [Theory]
+    [InlineData("nearest", "asymmetric", 12, 10, true)]
+    [InlineData("nearest", "half_pixel", 3, 15, true)]
+    [InlineData("linear", "half_pixel", 12, 10, true)]
+    [InlineData("linear", "align_corners", 7, 9, true)]
+    [InlineData("linear", "pytorch_half_pixel", 1, 20, true)]
+    [InlineData("linear", "half_pixel", 5, 5, true)]
+    [InlineData("linear", "half_pixel", 31, 5, false)]
+    [InlineData("nearest", "tf_crop_and_resize", 12, 10, false)]
+    public void SizesOfAResizeOfAnyBatchAreScales(string mode, string transformation, int height, int width, bool folded)
+    {
+        NodeProto[] nodes =
+        [
+            Nodes.Create("Shape", "shape", ["x"], ["all"]), Nodes.Create("Slice", "slice", ["all", "zero", "two", "zero"], ["first"]), Nodes.Create("Concat", "concat", ["first", "wanted"], ["sizes"], Nodes.Attribute("axis", 0L)),
+            Nodes.Create("Resize", "resize", ["x", transformation == "tf_crop_and_resize" ? "roi" : "", "", "sizes"], ["y"], Nodes.Attribute("mode", mode), Nodes.Attribute("coordinate_transformation_mode", transformation)),
+        ];
+        OnnxModel model = TestModels.Graph(["N", 3, 7, 5], nodes, [TensorProtos.Create("zero", new long[] { 0 }, [1]), TensorProtos.Create("two", new long[] { 2 }, [1]),
+            TensorProtos.Create("wanted", new long[] { height, width }, [2]), TensorProtos.Create("roi", [0f, 0f, 0.1f, 0.1f, 1f, 1f, 0.9f, 0.9f], [8])], ["y"]);
+        OnnxModel prepared = PassCase.Check(model, new FoldShapes(), [2, 3, 7, 5], tolerance: 0);
+        Assert.Equal(folded ? ["Resize"] : ["Concat", "Resize", "Shape", "Slice"], PassCase.Operators(prepared).Order());
+        using OnnxRuntimeSession before = new(model), after = new(prepared);
+        Tensor one = TestModels.Random(4, 1, 3, 7, 5);
+        Assert.Equal(before.Run(one)["y"].ToArray(), after.Run(one)["y"].ToArray());
+    }
 }
