@@ -27,7 +27,7 @@ public class IslandJoiningTests
     }
 
     /// <summary>The result is what ONNX Runtime makes of the file, with integers where it has integers.</summary>
-    /// <param name="parts">Sines between convolutions.</param>
+    /// <param name="parts">Arcus tangents between convolutions, which nothing but ONNX Runtime has.</param>
     /// <param name="size">Height and width of the images.</param>
     /// <param name="integers">Operator form.</param>
     /// <param name="left">Float parts that are left.</param>
@@ -40,7 +40,7 @@ public class IslandJoiningTests
     {
         List<NodeProto> nodes = [Nodes.Create("Conv", "conv0", ["x", "w0"], ["c0"])];
         for (int i = 1; i <= parts; i++)
-            nodes.AddRange([Nodes.Create("Sin", $"sin{i}", [$"c{i - 1}"], [$"s{i}"]), Nodes.Create("Conv", $"conv{i}", [$"s{i}", $"w{i}"], [$"c{i}"], Nodes.Attribute("pads", [1, 1, 1, 1]))]);
+            nodes.AddRange([Nodes.Create("Atan", $"atan{i}", [$"c{i - 1}"], [$"s{i}"]), Nodes.Create("Conv", $"conv{i}", [$"s{i}", $"w{i}"], [$"c{i}"], Nodes.Attribute("pads", [1, 1, 1, 1]))]);
         OnnxModel model = TestModels.Graph(["N", 4, size, size], nodes, [TestModels.Weight("w0", 50, 16, 4, 1, 1), .. Enumerable.Range(1, parts).Select(i => TestModels.Weight($"w{i}", i, 16, 16, 3, 3))], [$"c{parts}"]);
         using Calibrator calibrator = new(model, QConfigPresets.Get("x86"));
         calibrator.Observe(TestModels.Random(1, 2, 4, size, size));
