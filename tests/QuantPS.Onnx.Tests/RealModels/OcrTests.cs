@@ -104,7 +104,7 @@ public class OcrTests
         using OnnxRuntimeSession real = new(model);
         using Int8Plan plan = new(graph);
         int ours = 0, whole = 0, lines = 0;
-        foreach (int seed in TestLines.Where(s => s % 4 == 0))
+        foreach (int seed in TestLines.Where(s => s % 2 == 0))
         {
             Tensor x = TextImage.Line(TextImage.Text(seed), seed, loose: true);
             string expected = Read(real.Run(x).Values.Single()), read = Read(plan.Run(x).Outputs.Values.Single());
