@@ -1,5 +1,5 @@
-using System.Runtime.Intrinsics.X86;
 using QuantPS.Engine.Kernels.Selection;
+using QuantPS.Engine.Kernels.Vector;
 
 namespace QuantPS.Engine.Kernels;
 
@@ -25,8 +25,7 @@ public sealed class ByteTable
     {
         get
         {
-            // With VBMI two permutations look up 64 bytes.
-            if (!Avx2.IsSupported || Avx512Vbmi.IsSupported || !KernelSelector.UsesVectors)
+            if (!VectorByteLines.Pays || !KernelSelector.UsesVectors)
                 return null;
             lines ??= new Lazy<ByteLines?>(() => ByteLines.Find(entries));
             return lines.Value;

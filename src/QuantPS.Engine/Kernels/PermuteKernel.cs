@@ -39,7 +39,7 @@ internal static class PermuteKernel
         }
         size = size[..rank];
         stride = stride[..rank];
-        int fast = stride.IndexOf(1), last = rank - 1;
+        int fast = stride.LastIndexOf(1), last = rank - 1;
         if (rank == 0 || fast == last)
         {
             int run = rank == 0 ? 1 : size[last];

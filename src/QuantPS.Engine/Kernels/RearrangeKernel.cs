@@ -2,8 +2,8 @@ using System.Runtime.CompilerServices;
 
 namespace QuantPS.Engine.Kernels;
 
-/// <summary>Elements of 8 bits in another order, on all threads: y[i, j, ...] = x[table 0 [i] + table 1 [j] + ...]. Transposing, slicing, picking, repeating,
-/// resizing by nearest neighbours are all of this form.</summary>
+/// <summary>Elements of 8 bits in another order, on all threads: y[i, j, ...] = x[table 0 [i] + table 1 [j] + ...]. Picking, mirroring and
+/// resizing by nearest neighbours are of this form; what advances evenly is <see cref="PermuteKernel"/>'s.</summary>
 internal static class RearrangeKernel
 {
     private const int Least = 64 * 1024;

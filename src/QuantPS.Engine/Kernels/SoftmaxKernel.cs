@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
 using QuantPS.Engine.Kernels.Reference;
 using QuantPS.Engine.Kernels.Selection;
 using QuantPS.Engine.Kernels.Vector;
@@ -9,7 +8,7 @@ namespace QuantPS.Engine.Kernels;
 /// <summary>Softmax of rows of 8-bit integers, on all threads.</summary>
 internal static class SoftmaxKernel
 {
-    private const int Least = 16 * 1024, LeastForVectors = 24;
+    private const int Least = 16 * 1024;
 
     /// <param name="x">Rows of 8-bit integers.</param>
     /// <param name="y">Receives as many; may be x itself.</param>
@@ -33,8 +32,7 @@ internal static class SoftmaxKernel
                 Pairs(source[(2 * from)..(2 * to)], target[(2 * from)..(2 * to)], rule);
                 return;
             }
-            // What vectors make first for each row is more than all of a short one.
-            bool whole = vectors && (length >= LeastForVectors || Avx512Vbmi.IsSupported);
+            bool whole = vectors && VectorSoftmax.Pays(length);
             for (int row = from; row < to; row++)
             {
                 if (whole)

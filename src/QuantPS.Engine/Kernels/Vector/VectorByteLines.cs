@@ -10,6 +10,9 @@ internal static class VectorByteLines
 {
     private const int Width = 32;
 
+    /// <summary>Whether lines are quicker than look-ups here: with VBMI two permutations look up 64 bytes.</summary>
+    public static bool Pays => Avx2.IsSupported && !Avx512Vbmi.IsSupported;
+
     /// <param name="x">Bytes.</param>
     /// <param name="y">Receives as many; may be x itself.</param>
     /// <param name="lines">The function.</param>

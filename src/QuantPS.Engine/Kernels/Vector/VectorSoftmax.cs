@@ -11,6 +11,12 @@ internal static class VectorSoftmax
 {
     private const int Block = 64;
 
+    // Without VBMI a row has a table of its own, which is more work than all of a short one.
+    private const int Least = 24;
+
+    /// <summary>Whether rows of so many are quicker than one by one.</summary>
+    public static bool Pays(int length) => length >= Least || Avx512Vbmi.IsSupported;
+
     /// <inheritdoc cref="Reference.ReferenceSoftmax.Run"/>
     [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
